@@ -1,0 +1,1 @@
+"""What every Triptych service shares and nothing about models."""

@@ -1,0 +1,65 @@
+"""What a replica holds, found by ModelRef."""
+
+import re
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from triptych.v1 import types_pb2 as types
+from triptych_servicekit.errors import InvalidArgument, ModelNotLoaded, NotFound
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Held(Generic[T]):
+    """Something loaded for a model, with the resolved reference that responses echo."""
+
+    model: types.ModelRef
+    value: T
+
+
+class Registry(Generic[T]):
+    """Models loaded in this process."""
+
+    def __init__(self) -> None:
+        self._by_digest: dict[str, Held[T]] = {}
+
+    def add(self, name: str, version: str, digest: str, value: T) -> None:
+        """Hold `value` for a model."""
+        model = types.ModelRef(name=name, version=version, digest=digest)
+        self._by_digest[digest] = Held(model, value)
+
+    def held(self) -> list[Held[T]]:
+        """Everything held, by name and version, the newest version last."""
+        return sorted(self._by_digest.values(), key=_order)
+
+    def find(self, ref: types.ModelRef) -> Held[T]:
+        """What a reference means: by digest alone where it has one, else by name and version.
+
+        Raises ModelNotLoaded for a digest and NotFound for a name that is not held, and
+        InvalidArgument where an empty name is ambiguous.
+        """
+        if ref.digest:
+            return self._find_digest(ref.digest)
+        found = [held for held in self.held() if _matches(held.model, ref)]
+        if not found:
+            wanted = f"{ref.name}@{ref.version}" if ref.version else ref.name
+            raise NotFound(f"model '{wanted[:256]}' is not served here", field="model")
+        if not ref.name and len({held.model.name for held in found}) > 1:
+            raise InvalidArgument("model.name is empty and several are served", field="model.name")
+        return found[-1]
+
+    def _find_digest(self, digest: str) -> Held[T]:
+        try:
+            return self._by_digest[digest]
+        except KeyError:
+            raise ModelNotLoaded("this replica does not hold that digest", field="model") from None
+
+
+def _matches(model: types.ModelRef, ref: types.ModelRef) -> bool:
+    return ref.name in ("", model.name) and ref.version in ("", model.version)
+
+
+def _order(held: Held[T]) -> tuple[str, list[tuple[int, str]]]:
+    parts = re.findall(r"\d+|\D+", held.model.version)
+    return held.model.name, [(int(part) if part.isdigit() else -1, part) for part in parts]

@@ -1,0 +1,261 @@
+"""Serving: a service from its first bound port to its last released resource.
+
+Start: bind every port → answer health with NOT_SERVING → `application.start()` → SERVING.
+Stop, on SIGTERM or SIGINT: NOT_SERVING → stop accepting → finish within grace → cancel → release.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol, TypeVar
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from triptych_servicekit import logs
+from triptych_servicekit.channels import server_credentials, server_options
+from triptych_servicekit.groups import Lifecycle, Limits, Listen, Telemetry, Tls
+from triptych_servicekit.health import DrainingHealthServicer
+from triptych_servicekit.http import AsgiApp, HttpListener
+from triptych_servicekit.interceptor import CallInterceptor
+from triptych_servicekit.metrics import Metrics
+from triptych_servicekit.operations import operations_app
+from triptych_servicekit.settings import SettingsError, load, manual
+
+logger = logging.getLogger(__name__)
+
+# How often the health that callers watch is held against the application's real state.
+HEALTH_INTERVAL = 0.25
+
+
+class Settings(Protocol):
+    """The groups that serving needs of a service's settings."""
+
+    @property
+    def listen(self) -> Listen: ...
+    @property
+    def tls(self) -> Tls: ...
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def lifecycle(self) -> Lifecycle: ...
+    @property
+    def telemetry(self) -> Telemetry: ...
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class Application(Protocol):
+    """What a service is to its server."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def metrics(self) -> Metrics: ...
+
+    def register(self, server: grpc.aio.Server) -> Sequence[str]:
+        """Add the servicers to `server`; returns the full names of their gRPC services."""
+
+    async def start(self) -> None:
+        """Load and warm up. The application is called only after this has returned."""
+
+    async def stop(self) -> None:
+        """Release everything. No call is in progress any more."""
+
+    def dead(self) -> Sequence[str]:
+        """Why the process should be replaced; empty while it is sound."""
+
+    def unready(self) -> Sequence[str]:
+        """Why the application should not be called now; empty while it can answer."""
+
+
+class HttpApplication(Application, Protocol):
+    """An application with an HTTP listener beside the gRPC one."""
+
+    @property
+    def http_app(self) -> AsgiApp: ...
+    @property
+    def http_host(self) -> str: ...
+    @property
+    def http_port(self) -> int: ...
+
+
+class Server:
+    """A running application. `port`, `operations_port` and `http_port` are the real ones."""
+
+    def __init__(self, application: Application, settings: Settings) -> None:
+        self._application = application
+        self._settings = settings
+        self._serving = False
+        self._health = DrainingHealthServicer()
+        self._grpc = self._build_grpc()
+        self._names = [*application.register(self._grpc), ""]
+        names = [*self._names[:-1], health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(names, self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        self.port = self._bind_grpc()
+        self._operations = self._build_operations()
+        self.operations_port = self._operations.port
+        self._http = self._build_http()
+        self.http_port = self._http.port if self._http else None
+        self._watch: asyncio.Task[None] | None = None
+
+    def _build_grpc(self) -> grpc.aio.Server:
+        settings = self._settings
+        interceptor = CallInterceptor(
+            self._application.metrics,
+            settings.limits.max_concurrent_requests,
+            lambda: self._serving,
+        )
+        return grpc.aio.server(
+            interceptors=[interceptor],
+            options=server_options(settings.limits, settings.lifecycle),
+        )
+
+    def _bind_grpc(self) -> int:
+        listen = self._settings.listen
+        address = f"{listen.host}:{listen.port}"
+        credentials = server_credentials(self._settings.tls)
+        try:
+            if credentials is None:
+                return self._grpc.add_insecure_port(address)
+            return self._grpc.add_secure_port(address, credentials)
+        except RuntimeError:
+            raise SettingsError(f"cannot listen on {address}: address in use or not ours") from None
+
+    def _build_operations(self) -> HttpListener:
+        listen = self._settings.listen
+        app = operations_app(
+            self._application.metrics, self._application.dead, self._reasons_not_to_call
+        )
+        return HttpListener(
+            app, listen.operations_host, listen.operations_port, self._settings.tls, grace=1
+        )
+
+    def _build_http(self) -> HttpListener | None:
+        application, grace = self._application, self._settings.lifecycle.grace
+        app: AsgiApp | None = getattr(application, "http_app", None)
+        if app is None:
+            return None
+        host, port = application.http_host, application.http_port  # type: ignore[attr-defined]
+        return HttpListener(app, host, port, self._settings.tls, grace)
+
+    def _reasons_not_to_call(self) -> Sequence[str]:
+        if not self._serving:
+            return ["starting or stopping"]
+        return self._application.unready()
+
+    async def start(self) -> None:
+        """Answer health, load, then serve."""
+        await self._operations.start()
+        await self._publish(False)
+        await self._grpc.start()
+        await self._application.start()
+        if self._http:
+            await self._http.start()
+        self._serving = True
+        self._watch = asyncio.create_task(self._watch_health())
+        logger.info("ready", extra=self._ports())
+
+    def _ports(self) -> dict[str, int]:
+        ports = {"grpc": self.port, "operations": self.operations_port, "http": self.http_port}
+        return {name: port for name, port in ports.items() if port is not None}
+
+    async def stop(self) -> None:
+        """The five steps. Safe to call after a start that failed."""
+        lifecycle = self._settings.lifecycle
+        if self._watch:
+            self._watch.cancel()
+            await self._health.enter_graceful_shutdown()
+            logger.info("stopping")
+            await asyncio.sleep(lifecycle.drain_delay)
+        self._health.end_watches()
+        listeners = [self._grpc.stop(lifecycle.grace)]
+        if self._http:
+            listeners.append(self._http.stop())
+        await asyncio.gather(*listeners)
+        self._serving = False
+        await self._application.stop()
+        await self._operations.stop()
+        logger.info("stopped")
+
+    async def _watch_health(self) -> None:
+        while True:
+            await self._publish(not (self._application.dead() or self._application.unready()))
+            await asyncio.sleep(HEALTH_INTERVAL)
+
+    async def _publish(self, serving: bool) -> None:
+        states = health_pb2.HealthCheckResponse
+        for name in self._names:
+            await self._health.set(name, states.SERVING if serving else states.NOT_SERVING)
+
+
+@contextlib.asynccontextmanager
+async def running(application: Application, settings: Settings) -> AsyncIterator[Server]:
+    """A started server, stopped in order at the end of the block."""
+    server = Server(application, settings)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.stop()
+
+
+def main(
+    settings_type: type[S],
+    build: Callable[[S], Application],
+    description: str,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> int:
+    """The command line of a service: read the settings once, build, serve until a signal.
+
+    Returns the process's exit code: 0 after an orderly stop, 1 after a failure, 2 for settings
+    that cannot be used, a busy port among them.
+    """
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=manual(settings_type),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args()
+    logs.configure("triptych", "INFO", "text")
+    try:
+        settings = load(settings_type)
+        application = build(settings)
+        telemetry = settings.telemetry
+        logs.configure(application.name, telemetry.log_level, telemetry.log_format)
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(_serve(application, settings))
+    except SettingsError as error:
+        logger.error("%s", error)
+        return 2
+    except Exception:
+        logger.exception("the service failed")
+        return 1
+    return 0
+
+
+async def _serve(application: Application, settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = Server(application, settings)
+    starting = asyncio.create_task(server.start())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            await stop.wait()
+        else:
+            starting.cancel()
+    finally:
+        stopping.cancel()
+        await server.stop()
