@@ -1,0 +1,1 @@
+"""Model tooling: from published weights to a verified bundle, without torch."""

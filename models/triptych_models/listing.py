@@ -1,0 +1,42 @@
+"""The repository as a table."""
+
+from collections.abc import Sequence
+
+from triptych_bundles import Bundle, BundleError, Repository, verify_files
+
+_HEADINGS = ("NAME", "VERSION", "DIGEST", "TASK", "DIMENSIONS", "MAX LENGTH", "SIZE", "STATE")
+
+
+def repository_table(repository: Repository) -> str:
+    """One line a bundle, with its files checked; unreadable ones follow with their reason."""
+    bundles, errors = repository.scan()
+    rows = [_HEADINGS, *map(_row, bundles)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [_line(row, widths) for row in rows]
+    return "\n".join([*lines, *(f"broken: {error}" for error in errors)])
+
+
+def _row(bundle: Bundle) -> tuple[str, ...]:
+    size = sum(record.bytes for record in bundle.files.values())
+    return (
+        bundle.name,
+        bundle.version,
+        bundle.digest[:12],
+        bundle.task,
+        str(bundle.hidden_size),
+        str(bundle.max_length),
+        f"{size / 1e6:.1f} MB",
+        _state(bundle),
+    )
+
+
+def _state(bundle: Bundle) -> str:
+    try:
+        verify_files(bundle)
+    except BundleError as error:
+        return f"{error.path.name} {error.reason}"
+    return "ok"
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -1,0 +1,37 @@
+"""Writes a bundle.yaml: for people first, and the same bytes for the same content."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from triptych_bundles import MANIFEST_NAME, SCHEMA_VERSION, sha256_file
+
+_HEADER = """\
+# A Triptych model bundle. Its digest is the sha256 of this file, which pins every other by hash:
+# change nothing by hand, compile a new version instead.
+#
+# graphs   variant: file; inputs int32[batch, sequence], outputs as listed, vectors raw
+# golden   texts and vectors that a backend must reproduce before it may serve
+# recipe   sha256 of what this was compiled from
+"""
+
+
+def write_manifest(folder: Path, facts: Mapping[str, object]) -> None:
+    """Record the facts and every file below `folder`."""
+    names = sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+    files = {name: file_facts(folder / name) for name in names}
+    content = yaml.safe_dump(
+        {"schema": SCHEMA_VERSION, **facts, "files": files},
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
+    )
+    (folder / MANIFEST_NAME).write_text(_HEADER + content, encoding="utf-8")
+
+
+def file_facts(path: Path) -> Mapping[str, object]:
+    """What the manifest says of a file."""
+    return {"sha256": sha256_file(path), "bytes": path.stat().st_size}

@@ -1,0 +1,63 @@
+"""What will be compiled, decided before anything heavy is read: the recipe names it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from triptych_bundles import NAME_RULE, is_name, sha256_file
+from triptych_models.config import EncoderConfig, read_config
+from triptych_models.errors import UnsupportedModel
+from triptych_models.golden import GoldenFiles, committed
+from triptych_models.sentence import Choices, SentenceSettings, read_sentence_settings
+from triptych_models.sources import SourceFolder
+from triptych_models.sources.folder import WEIGHTS
+
+# raise it with every change of what `compile` writes: a test pins the graph it stands for
+COMPILER_REVISION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that the content of a bundle depends on."""
+
+    source: SourceFolder
+    name: str
+    version: str
+    config: EncoderConfig
+    settings: SentenceSettings
+    source_files: Mapping[str, str]
+    """sha256 by name."""
+    golden: GoldenFiles | None
+    """None where the vectors have to be computed."""
+
+    @property
+    def weights_sha256(self) -> str:
+        """The hash of the weights."""
+        return self.source_files[WEIGHTS]
+
+    def recipe(self) -> str:
+        """sha256 that two compilations share only when they would write the same."""
+        golden = hashlib.sha256(self.golden.vectors).hexdigest() if self.golden else "computed"
+        facts = {
+            "compiler": COMPILER_REVISION,
+            "name": [self.name, self.version],
+            "source": [self.source.origin, self.source.licence, self.source.created],
+            "files": self.source_files,
+            "settings": asdict(self.settings),
+            "golden": golden,
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def make_plan(source: SourceFolder, name: str, version: str, choices: Choices) -> Plan:
+    """Read a source's small files and hash them all."""
+    name = name or source.name
+    for part in (name, version):
+        if not is_name(part):
+            raise UnsupportedModel(f"{part!r} cannot name a bundle or a version: {NAME_RULE}")
+    config = read_config(source.path / "config.json")
+    settings = read_sentence_settings(source.path, config, choices)
+    hashes = {file: sha256_file(source.path / file) for file in source.files()}
+    golden = committed(hashes[WEIGHTS], settings.max_length)
+    return Plan(source, name, version, config, settings, hashes, golden)
