@@ -1,0 +1,118 @@
+# Needs Python 3.11 or newer and make; everything else is installed into this folder.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+SHELL := /bin/sh
+
+UV_VERSION := 0.13.9
+BUF_VERSION := 1.75.0
+MODEL := all-minilm-l6-v2
+
+REPOSITORY := $(abspath $(or $(TRIPTYCH_MODELS_REPOSITORY),model-repository))
+SOURCES := libs services models deploy tests
+PYTEST := .venv/bin/pytest
+
+# An environment is older than what it was made from, or it is left alone: no second start waits
+# for a resolver. Runtime and development share .venv, and neither removes what the other added.
+UV := .uv/bin/uv
+UV_READY := .uv/.installed-$(UV_VERSION)
+RUNTIME := .venv/.synced-runtime
+DEVELOPMENT := .venv/.synced-development
+LOCKED := uv.lock $(wildcard pyproject.toml */pyproject.toml */*/pyproject.toml) \
+	libs/contracts/hatch_build.py $(shell find protos -name '*.proto')
+SYNC = UV_PYTHON=$(CURDIR)/.uv/bin/python UV_PYTHON_DOWNLOADS=never $(UV) sync --frozen --inexact
+
+BUNDLE := $(REPOSITORY)/$(MODEL)/1/bundle.yaml
+BUF_FOLDER := .cache/buf-$(BUF_VERSION)
+BUF := $(BUF_FOLDER)/node_modules/.bin/buf
+RELEASE = $(shell git describe --tags --abbrev=0 --match 'v*' 2>/dev/null)
+
+export TRIPTYCH_MODELS_REPOSITORY := $(REPOSITORY)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s%s\n", $$1, $$2}' Makefile
+
+.PHONY: run
+run: $(RUNTIME) $(BUNDLE) ## start the platform on this machine; Ctrl-C stops it
+	@exec .venv/bin/triptych-local --repository $(REPOSITORY)
+
+.PHONY: bundle
+bundle: $(BUNDLE) ## fetch and compile the default model into model-repository/
+
+.PHONY: test
+test: $(DEVELOPMENT) $(BUNDLE) ## unit and integration tests; those marked `data` where TRIPTYCH_TEST_DATA is set
+	$(PYTEST) $(if $(TRIPTYCH_TEST_DATA),,-m 'not data') tests/unit tests/integration
+
+.PHONY: e2e
+e2e: $(DEVELOPMENT) $(BUNDLE) ## tests of the whole platform, from outside
+	$(PYTEST) tests/e2e
+
+.PHONY: check-long
+check-long: $(DEVELOPMENT) $(BUNDLE) ## tests that take longer than a change should wait
+	$(PYTEST) tests/long
+
+.PHONY: check
+check: $(DEVELOPMENT) proto-check ## lint, format, types and contract
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy $(SOURCES)
+
+.PHONY: format
+format: $(DEVELOPMENT) ## put every Python file into shape
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+# $(call image,FOLDER,FILE): the protos in FOLDER, with the google.rpc they import, as one image
+image = .venv/bin/python -m grpc_tools.protoc --include_imports --include_source_info \
+	-I$(1) -I"$$(.venv/bin/python -c 'import google.rpc as g; print(next(iter(g.__path__)))')/../.." \
+	--descriptor_set_out=$(2) $$(cd $(1) && find triptych -name '*.proto' | sort)
+
+.PHONY: proto-check
+proto-check: $(DEVELOPMENT) $(BUF) ## lint protos/ and hold it against the latest release
+	@mkdir -p .cache
+	$(call image,protos,.cache/protos.binpb)
+	$(BUF) lint .cache/protos.binpb --config buf.yaml
+	$(if $(RELEASE),@$(MAKE) proto-breaking RELEASE=$(RELEASE))
+
+.PHONY: proto-breaking
+proto-breaking:
+	rm -rf .cache/release && mkdir -p .cache/release
+	git archive $(RELEASE) protos | tar -x -C .cache/release
+	$(call image,.cache/release/protos,.cache/release.binpb)
+	$(BUF) breaking .cache/protos.binpb --against .cache/release.binpb --config buf.yaml
+
+.PHONY: stubs
+stubs: $(DEVELOPMENT) ## generate the Python of protos/ anew, and a wheel of it in dist/
+	$(SYNC) --reinstall-package triptych-contracts
+	$(UV) build --wheel --package triptych-contracts --out-dir dist
+
+.PHONY: clean
+clean: ## remove environments, caches and what was generated; bundles stay
+	rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache dist libs/contracts/triptych
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(UV_READY):
+	@python=; for name in python3 python3.11 python3.12 python3.13 python3.14; do \
+		if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			python=$$name; break; fi; done; \
+	if [ -z "$$python" ]; then echo 'Triptych needs Python 3.11 or newer on the PATH.' >&2; exit 1; fi; \
+	echo "making the environment with $$python"; \
+	$$python -m venv .uv || { echo 'Its venv module is missing: install it (Debian: python3-venv).' >&2; exit 1; }
+	@.uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+$(RUNTIME): $(LOCKED) | $(UV_READY)
+	$(SYNC) --no-dev
+	@touch $@
+
+$(DEVELOPMENT): $(LOCKED) | $(UV_READY)
+	$(SYNC)
+	@touch $@ $(RUNTIME)
+
+# order-only: a newer environment is no reason to compile the same weights again
+$(BUNDLE): | $(RUNTIME)
+	.venv/bin/triptych-models compile
+
+$(BUF):
+	npm install --no-save --no-audit --no-fund --loglevel=error --prefix $(BUF_FOLDER) @bufbuild/buf@$(BUF_VERSION)

@@ -1,0 +1,1 @@
+"""Runs the platform on one machine as supervised processes."""

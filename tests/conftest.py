@@ -1,0 +1,64 @@
+"""What tests of several packages start from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from triptych_local.session import Session, running
+from triptych_servicekit.settings import load, setting
+
+CLONE = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The bundles under test."""
+
+    repository: str = setting(str(CLONE / "model-repository"), "Folder of bundles.")
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """What lies outside the clone."""
+
+    data: str = setting("", "Folder of data sets for tests marked `data`.")
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteSettings:
+    """What the tests read of the environment."""
+
+    models: Models
+    test: External
+
+
+@pytest.fixture(scope="session")
+def settings() -> SuiteSettings:
+    return load(SuiteSettings)
+
+
+@pytest.fixture(scope="session")
+def bundle_repository(settings: SuiteSettings) -> Path:
+    """The repository with the default bundle."""
+    folder = Path(settings.models.repository)
+    if not any(folder.glob("*/*/bundle.yaml")):
+        pytest.fail(f"no bundle in {folder}: run `make bundle`, or set TRIPTYCH_MODELS_REPOSITORY")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data_folder(settings: SuiteSettings) -> Path:
+    """The folder of data sets, for tests marked `data`."""
+    folder = Path(settings.test.data)
+    if not settings.test.data or not folder.is_dir():
+        pytest.fail("tests marked `data` need TRIPTYCH_TEST_DATA, a folder of data sets")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def platform(bundle_repository: Path) -> Iterator[Session]:
+    """All services as processes on free ports, ready, and stopped in order at the end."""
+    with running(bundle_repository) as session:
+        yield session
