@@ -1,0 +1,44 @@
+"""Whether another call may wait: by tokens, and by how long it would have to."""
+
+import time
+from typing import Final
+
+from triptych_encoder.batch import Batch
+from triptych_encoder.settings import Batching
+from triptych_servicekit.errors import InvalidArgument, Overloaded
+
+# Weight of the newest measurement of the rate; about the last twenty runs count.
+SMOOTHING: Final = 0.1
+
+
+class Admission:
+    """Estimates the wait from the tokens ahead and the rate at which tokens are encoded.
+
+    Until a rate has been measured only the caps on tokens hold.
+    """
+
+    def __init__(self, batching: Batching, workers: int) -> None:
+        self._limits = batching
+        self._workers = workers
+        self._rate = 0.0
+
+    def observe(self, batch: Batch, started: float, seconds: float) -> None:  # noqa: ARG002
+        """Learn from a finished run; its price counts as tokens, or small runs would mislead."""
+        tokens = batch.tokens + self._limits.run_overhead_tokens
+        rate = self._workers * tokens / max(seconds, 1e-9)
+        self._rate += (SMOOTHING if self._rate else 1.0) * (rate - self._rate)
+
+    def admit(self, tokens: int, queued_tokens: int, deadline: float) -> None:
+        """Let a call of `tokens` in or raise Overloaded, or InvalidArgument if it never fits."""
+        if tokens > self._limits.max_call_tokens:
+            raise InvalidArgument(
+                f"a call may carry {self._limits.max_call_tokens} tokens, this one has {tokens}",
+                field="sequences.lengths",
+                reason="TOO_MANY_TOKENS",
+            )
+        wait = queued_tokens / self._rate if self._rate else 0.0
+        limit = min(self._limits.max_queue_wait, deadline - time.monotonic())
+        if queued_tokens + tokens > self._limits.max_queued_tokens or wait > limit:
+            raise Overloaded(
+                f"{queued_tokens} tokens are queued, about {wait:.1f} s of work", retry_after=wait
+            )

@@ -1,0 +1,155 @@
+"""From the queues to the workers: one loop makes batches, one per worker runs them.
+
+The loops are joined by a channel of size one, so that exactly one batch is ready ahead while the
+workers are busy. There is no timer: whatever queued while the last batch ran is the next batch.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from triptych_encoder.backend import Backend
+from triptych_encoder.batch import Batch
+from triptych_encoder.batcher import Batcher
+from triptych_encoder.entry import Entry
+from triptych_encoder.queue import LengthQueue
+from triptych_encoder.telemetry import EncoderMetrics
+from triptych_servicekit.errors import DeadlineExceeded, Internal
+
+logger = logging.getLogger(__name__)
+
+
+class Lane:
+    """One model's place in the dispatcher: its backend and its queue."""
+
+    def __init__(self, backend: Backend, max_length: int) -> None:
+        self.backend = backend
+        self.queue = LengthQueue(max_length)
+
+
+class Dispatcher:
+    """Runs what is submitted, on `workers` threads.
+
+    Each of `observers` is told of every finished run: the batch, when it began on the monotonic
+    clock, and its seconds.
+    """
+
+    def __init__(
+        self,
+        batcher: Batcher,
+        workers: int,
+        metrics: EncoderMetrics,
+        observers: Sequence[Callable[[Batch, float, float], None]] = (),
+    ) -> None:
+        self._batcher = batcher
+        self._workers = workers
+        self._metrics = metrics
+        self._observers = (metrics.observe_batch, *observers)
+        self._lanes: list[Lane] = []
+        self._arrived = asyncio.Event()
+        self._ready: asyncio.Queue[tuple[Lane, Batch]] = asyncio.Queue(maxsize=1)
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="encode")
+        self._idle = workers
+        self._tasks: list[asyncio.Task[None]] = []
+        self._running_tokens = 0
+
+    @property
+    def queued_tokens(self) -> int:
+        """Tokens that wait or run."""
+        return sum(lane.queue.tokens for lane in self._lanes) + self._running_tokens
+
+    def add(self, lane: Lane) -> None:
+        """Serve another model."""
+        self._lanes.append(lane)
+
+    def submit(self, lane: Lane, entries: Sequence[Entry]) -> None:
+        """Queue entries; their submission's future tells when they are done."""
+        for entry in entries:
+            lane.queue.add(entry)
+        self._arrived.set()
+
+    def start(self) -> None:
+        """Begin to work."""
+        loops = [self._make_batches(), *(self._run_batches() for _ in range(self._workers))]
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
+
+    async def stop(self) -> None:
+        """End the loops; runs that have begun are waited for."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._threads.shutdown()
+
+    def broken(self) -> bool:
+        """Whether a loop has ended that never should."""
+        return any(task.done() for task in self._tasks)
+
+    async def _make_batches(self) -> None:
+        while True:
+            await self._arrived.wait()
+            taken = self._take()
+            if taken is None:
+                self._arrived.clear()
+            else:
+                await self._ready.put(taken)
+
+    def _take(self) -> tuple[Lane, Batch] | None:
+        while lane := self._next_lane():
+            entries = self._batcher.take(lane.queue, self._idle - self._ready.qsize())
+            if living := self._living(entries):
+                batch = Batch(living)
+                self._running_tokens += batch.tokens
+                return lane, batch
+        return None
+
+    def _next_lane(self) -> Lane | None:
+        waiting = [(oldest.due, lane) for lane in self._lanes if (oldest := lane.queue.oldest())]
+        return min(waiting, key=lambda pair: pair[0])[1] if waiting else None
+
+    def _living(self, entries: Sequence[Entry]) -> list[Entry]:
+        now = time.monotonic()
+        living = []
+        for entry in entries:
+            if entry.abandoned:
+                self._metrics.dropped.labels("cancelled").inc()
+            elif entry.deadline <= now:
+                self._metrics.dropped.labels("expired").inc()
+                entry.submission.fail(entry.index, DeadlineExceeded("expired in the queue"))
+            else:
+                living.append(entry)
+        return living
+
+    async def _run_batches(self) -> None:
+        while True:
+            lane, batch = await self._ready.get()
+            self._idle -= 1
+            try:
+                await self._run(lane.backend, batch)
+            finally:
+                self._idle += 1
+                self._running_tokens -= batch.tokens
+
+    async def _run(self, backend: Backend, batch: Batch) -> None:
+        outputs, started = batch.outputs(), time.monotonic()
+        loop = asyncio.get_running_loop()
+        try:
+            arrays = await loop.run_in_executor(self._threads, backend.run, batch.pad(), outputs)
+        except Exception:
+            logger.exception("a run failed", extra={"batch_id": batch.batch_id})
+            await self._run_alone(backend, batch)
+            return
+        seconds = time.monotonic() - started
+        batch.scatter(dict(zip(outputs, arrays, strict=True)), started, seconds)
+        for observe in self._observers:
+            observe(batch, started, seconds)
+
+    async def _run_alone(self, backend: Backend, batch: Batch) -> None:
+        """Run a failed batch entry by entry, so that only the one to blame fails."""
+        if len(batch.entries) == 1:
+            entry = batch.entries[0]
+            entry.submission.fail(entry.index, Internal("the encoder could not run this item"))
+            return
+        for entry in batch.entries:
+            await self._run(backend, Batch([entry]))

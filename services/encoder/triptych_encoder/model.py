@@ -1,0 +1,77 @@
+"""A bundle made ready to run: verified, loaded, held against its golden vectors, warmed up."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from triptych_bundles.cosine import check_cosine
+from triptych_bundles.errors import BundleError
+from triptych_bundles.golden import GoldenVectors, read_golden
+from triptych_bundles.manifest import Bundle
+from triptych_bundles.verifying import verify_files
+from triptych_encoder.backend import POOLED_PREFIX, Backend, PaddedBatch
+from triptych_encoder.dispatcher import Lane
+
+GRAPH_VARIANT: Final = "cpu-fp32"
+CONFIG: Final = "config.json"
+
+OpenBackend = Callable[[Path], Backend]
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderModel:
+    """What the servicer needs of a model."""
+
+    lane: Lane
+    max_length: int
+    hidden_size: int
+    vocab_size: int
+    type_vocab_size: int
+    pooling: str
+
+
+def load_model(bundle: Bundle, open_backend: OpenBackend) -> EncoderModel:
+    """Load a bundle. Raises BundleError, naming the file, where it may not serve."""
+    graph = bundle.graphs.get(GRAPH_VARIANT)
+    if graph is None:
+        raise BundleError(bundle.path, f"has no {GRAPH_VARIANT} graph")
+    verify_files(bundle, [graph, CONFIG, bundle.golden.vectors, bundle.golden.texts])
+    backend = open_backend(bundle.file(graph))
+    _check_golden(bundle, read_golden(bundle), backend)
+    return EncoderModel(
+        lane=Lane(backend, bundle.max_length),
+        max_length=bundle.max_length,
+        hidden_size=bundle.hidden_size,
+        vocab_size=bundle.vocab_size,
+        type_vocab_size=_type_vocab_size(bundle),
+        pooling=bundle.pooling,
+    )
+
+
+def _check_golden(bundle: Bundle, golden: GoldenVectors, backend: Backend) -> None:
+    """Encode the golden texts one by one, which warms the runtime up, and compare."""
+    names = [POOLED_PREFIX + pooling for pooling in golden.pooled]
+    runs = [backend.run(_alone(sequence), names) for sequence in golden.sequences()]
+    for position, (pooling, expected) in enumerate(golden.pooled.items()):
+        actual = np.concatenate([run[position] for run in runs])
+        cosine = check_cosine(actual, expected, bundle.golden.min_cosine)
+        if not cosine.passed:
+            raise BundleError(
+                bundle.path / bundle.golden.vectors,
+                f"{pooling} of text {cosine.index} comes out at cosine {cosine.worst:.6f} here,"
+                f" less than {cosine.minimum}",
+            )
+
+
+def _alone(sequence: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int32]]) -> PaddedBatch:
+    ids = np.asarray(sequence, np.int32)[None]
+    return PaddedBatch(ids, np.ones_like(ids), np.zeros_like(ids))
+
+
+def _type_vocab_size(bundle: Bundle) -> int:
+    config = json.loads(bundle.file(CONFIG).read_bytes())
+    return int(config.get("type_vocab_size", 1))

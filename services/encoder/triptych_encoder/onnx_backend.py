@@ -1,0 +1,50 @@
+"""The reference backend: onnxruntime on the CPU."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from triptych_encoder.backend import PaddedBatch
+
+PROVIDER: Final = "CPUExecutionProvider"
+_TYPES: Final = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
+
+
+class OnnxBackend:
+    """One session, run by as many threads as there are workers, one core each.
+
+    Several runs of one thread beat one run of several threads for all but a lone large batch.
+    """
+
+    def __init__(self, graph: Path) -> None:
+        self._session = onnxruntime.InferenceSession(graph, _options(), providers=[PROVIDER])
+        self._inputs = {item.name: _TYPES[item.type] for item in self._session.get_inputs()}
+        self.outputs = tuple(item.name for item in self._session.get_outputs())
+
+    def run(self, batch: PaddedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
+        """See Backend.run. Inputs that the graph does not have are left out."""
+        feeds = {
+            name: getattr(batch, name).astype(dtype, copy=False)
+            for name, dtype in self._inputs.items()
+        }
+        results: list[NDArray[Any]] = self._session.run(list(outputs), feeds)
+        return results
+
+    def close(self) -> None:
+        """Let go of the session; its memory is freed with it."""
+        del self._session
+
+
+def _options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    # Spinning threads of several sessions take the cores from each other.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Repeated shapes are rare here; a planned arena for each of them only costs memory.
+    options.enable_mem_pattern = False
+    return options

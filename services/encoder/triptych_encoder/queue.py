@@ -1,0 +1,65 @@
+"""The queue of one model: entries by length, and the one whose turn it is."""
+
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych_encoder.entry import PRIORITY_DELAY, Entry
+
+
+class LengthQueue:
+    """Entries in two orders: by length, to batch equals, and by due time, to starve none.
+
+    `counts[n]` is the number of entries of n tokens. Adding and taking an entry cost the same
+    however long the queue is.
+    """
+
+    def __init__(self, max_length: int) -> None:
+        self.counts: NDArray[np.int64] = np.zeros(max_length + 1, np.int64)
+        self.tokens = 0
+        self._by_length: list[deque[Entry]] = [deque() for _ in range(max_length + 1)]
+        self._by_due: dict[int, deque[Entry]] = {priority: deque() for priority in PRIORITY_DELAY}
+
+    def __len__(self) -> int:
+        return int(self.counts.sum())
+
+    def add(self, entry: Entry) -> None:
+        """Put an entry behind those of its length and priority."""
+        self._by_length[entry.length].append(entry)
+        self._by_due[entry.priority].append(entry)
+        self.counts[entry.length] += 1
+        self.tokens += entry.length
+
+    def oldest(self) -> Entry | None:
+        """The entry that is due first; None when the queue is empty."""
+        heads = [head for queue in self._by_due.values() if (head := _head(queue))]
+        return min(heads, key=lambda entry: entry.due, default=None)
+
+    def take(self, entry: Entry) -> None:
+        """Take out this entry, wherever it stands."""
+        self._remove(entry)
+        _head(self._by_length[entry.length])
+
+    def take_longest(self, limit: int, count: int) -> Iterator[Entry]:
+        """Take out up to `count` entries of at most `limit` tokens, the longest first."""
+        for length in np.flatnonzero(self.counts[: limit + 1])[::-1].tolist():
+            while count and (entry := _head(self._by_length[length])):
+                self._remove(entry)
+                count -= 1
+                yield entry
+            if not count:
+                return
+
+    def _remove(self, entry: Entry) -> None:
+        # Only marked: the other queue it stands in drops it once it comes to the head there.
+        entry.taken = True
+        self.counts[entry.length] -= 1
+        self.tokens -= entry.length
+
+
+def _head(queue: deque[Entry]) -> Entry | None:
+    while queue and queue[0].taken:
+        queue.popleft()
+    return queue[0] if queue else None

@@ -1,0 +1,126 @@
+"""The gRPC edge of the encoder: convert, encode, convert."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import grpc.aio
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.v1 import encoder_service_pb2 as pb
+from triptych.v1 import encoder_service_pb2_grpc as rpc
+from triptych.v1 import types_pb2 as types
+from triptych_encoder.admission import Admission
+from triptych_encoder.backend import HIDDEN
+from triptych_encoder.dispatcher import Dispatcher
+from triptych_encoder.entry import Submission
+from triptych_encoder.model import EncoderModel
+from triptych_encoder.request import check_hidden_size, item_errors, read_outputs, read_sequences
+from triptych_encoder.settings import EncoderSettings
+from triptych_servicekit.callers import Caller, read_callers, stage_timing
+from triptych_servicekit.registry import Registry
+from triptych_servicekit.status import to_status
+from triptych_servicekit.tensors import to_tensor
+
+
+class EncoderServicer(rpc.EncoderServiceServicer):
+    """Serves EncoderService."""
+
+    def __init__(
+        self,
+        models: Registry[EncoderModel],
+        dispatcher: Dispatcher,
+        admission: Admission,
+        settings: EncoderSettings,
+    ) -> None:
+        self._models = models
+        self._dispatcher = dispatcher
+        self._admission = admission
+        self._settings = settings
+
+    async def Encode(  # noqa: N802
+        self,
+        request: pb.EncodeRequest,
+        context: grpc.aio.ServicerContext[pb.EncodeRequest, pb.EncodeResponse],
+    ) -> pb.EncodeResponse:
+        """Encode every sequence once and return all outputs of it."""
+        held = self._models.find(request.model)
+        timeout = self._settings.limits.default_timeout
+        submission = self._read(request, held.value)
+        callers = read_callers(request.contexts, len(submission.lengths), context, timeout)
+        self._admit(submission, callers)
+        await self._encode(held.value, submission, callers)
+        return _response(held.model, request.outputs, submission, callers)
+
+    def _read(self, request: pb.EncodeRequest, model: EncoderModel) -> Submission:
+        outputs = read_outputs(request.outputs, model)
+        sequences = read_sequences(request.sequences, self._settings.limits.max_items)
+        tokens, limit = len(sequences.input_ids), self._settings.runtime.max_hidden_bytes
+        check_hidden_size(outputs, tokens, model.hidden_size, limit)
+        ids, types_, lengths = sequences.input_ids, sequences.token_type_ids, sequences.lengths
+        submission = Submission(ids, types_, lengths, outputs, model.hidden_size)
+        for index, error in item_errors(sequences, model).items():
+            submission.fail(index, error)
+        return submission
+
+    def _admit(self, submission: Submission, callers: Sequence[Caller]) -> None:
+        deadline = max(caller.deadline for caller in callers)
+        queued = self._dispatcher.queued_tokens
+        self._admission.admit(len(submission.input_ids), queued, deadline)
+
+    async def _encode(
+        self, model: EncoderModel, submission: Submission, callers: Sequence[Caller]
+    ) -> None:
+        entries = list(submission.entries(callers, time.monotonic()))
+        self._dispatcher.submit(model.lane, entries)
+        try:
+            await submission.done
+        except asyncio.CancelledError:
+            submission.done.cancel()  # the queue drops what nobody waits for
+            raise
+
+
+def _response(
+    model: types.ModelRef,
+    specs: Sequence[pb.OutputSpec],
+    submission: Submission,
+    callers: Sequence[Caller],
+) -> pb.EncodeResponse:
+    errors = [
+        types.ItemError(index=index, status=to_status(error))
+        for index, error in sorted(submission.errors.items())
+    ]
+    outputs = [
+        to_tensor(_survivors(submission, name, result).astype(_dtype(spec), copy=False))
+        for spec, name, result in zip(specs, submission.outputs, submission.results, strict=True)
+    ]
+    timings = [_timing(submission, caller) for caller in callers]
+    return pb.EncodeResponse(model=model, outputs=outputs, errors=errors, timings=timings)
+
+
+def _survivors(submission: Submission, name: str, result: NDArray[Any]) -> NDArray[Any]:
+    if not submission.errors:
+        return result
+    keep = np.ones(len(submission.lengths), bool)
+    keep[list(submission.errors)] = False
+    rows: NDArray[Any] = result[np.repeat(keep, submission.lengths) if name == HIDDEN else keep]
+    return rows
+
+
+def _dtype(spec: pb.OutputSpec) -> type[np.floating[Any]]:
+    return np.float16 if spec.dtype == types.DATA_TYPE_FLOAT16 else np.float32
+
+
+def _timing(submission: Submission, caller: Caller) -> types.StageTiming:
+    rows = slice(caller.start, caller.start + caller.count)
+    if not caller.count:
+        return stage_timing(0, 0)
+    return stage_timing(
+        float(submission.queue_seconds[rows].max()),
+        float(submission.run_seconds[rows].max()),
+        submission.batch_ids[rows.stop - 1],
+    )

@@ -1,0 +1,62 @@
+"""Settings of the encoder."""
+
+from dataclasses import dataclass, field
+
+from triptych_servicekit import groups
+from triptych_servicekit.settings import setting
+
+
+@dataclass(frozen=True, slots=True)
+class Listen(groups.Listen):
+    """The encoder's ports on one machine."""
+
+    port: int = setting(50052, "Port of the gRPC listener.", minimum=0, maximum=65535)
+    operations_port: int = setting(
+        9102, "Port of /livez, /readyz and /metrics.", minimum=0, maximum=65535
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How sequences share runs of the graph, and how many may wait."""
+
+    max_batch_tokens: int = setting(
+        512,
+        "Most tokens of a run, padding included; a longer sequence runs alone. On a CPU more"
+        " tokens only leave the cache.",
+        minimum=16,
+    )
+    run_overhead_tokens: int = setting(
+        64, "What starting a run costs, in tokens; weighs padding against more runs.", minimum=0
+    )
+    max_call_tokens: int = setting(16384, "Most tokens of one Encode call.", minimum=16)
+    max_queued_tokens: int = setting(1_048_576, "Most tokens that wait or run.", minimum=16)
+    max_queue_wait: float = setting(
+        10.0, "Longest estimated wait, in seconds, with which a call is admitted.", minimum=0.001
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """How the graph is run."""
+
+    workers: int = setting(
+        0, "Runs at the same time, one thread each; 0: one a core.", minimum=0, maximum=256
+    )
+    max_hidden_bytes: int = setting(
+        16 * groups.MEBIBYTE, "Largest HIDDEN output of one call.", minimum=1024
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSettings:
+    """All groups of the encoder."""
+
+    listen: Listen = field(default_factory=Listen)
+    tls: groups.Tls = field(default_factory=groups.Tls)
+    limits: groups.Limits = field(default_factory=groups.Limits)
+    lifecycle: groups.Lifecycle = field(default_factory=groups.Lifecycle)
+    telemetry: groups.Telemetry = field(default_factory=groups.Telemetry)
+    models: groups.Models = field(default_factory=groups.Models)
+    batching: Batching = field(default_factory=Batching)
+    runtime: Runtime = field(default_factory=Runtime)

@@ -1,0 +1,34 @@
+"""Metrics of the encoder."""
+
+from triptych_encoder.batch import Batch
+from triptych_servicekit.metrics import Metrics
+
+TOKEN_BUCKETS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+RATIO_BUCKETS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
+
+
+class EncoderMetrics(Metrics):
+    """What an operator, and an autoscaler, wants to know of the encoder."""
+
+    def __init__(self) -> None:
+        super().__init__("encoder")
+        self.queue_seconds = self.seconds("queue_duration", "Waiting of a sequence for its run.")
+        self.encode_seconds = self.seconds("encode_duration", "Duration of a run of the graph.")
+        self.batch_tokens = self.histogram("batch_tokens", "Real tokens of a run.", TOKEN_BUCKETS)
+        self.padding = self.histogram(
+            "batch_padding_ratio", "Padding's share of a run's area.", RATIO_BUCKETS
+        )
+        self.tokens = self.counter("tokens", "Real tokens encoded.")
+        self.sequences = self.counter("sequences", "Sequences encoded.")
+        self.dropped = self.counter("dropped", "Sequences dropped before computing.", ("reason",))
+
+    def observe_batch(self, batch: Batch, started: float, seconds: float) -> None:
+        """Count a finished run that began at `started` on the monotonic clock."""
+        tokens, padded = batch.tokens, batch.padded_tokens
+        self.encode_seconds.observe(seconds)
+        self.batch_tokens.observe(tokens)
+        self.padding.observe(1 - tokens / padded)
+        self.tokens.inc(tokens)
+        self.sequences.inc(len(batch.entries))
+        for entry in batch.entries:
+            self.queue_seconds.observe(started - entry.arrived)
