@@ -49,7 +49,8 @@ class Dispatcher:
         self._observers = (metrics.observe_batch, *observers)
         self._lanes: list[Lane] = []
         self._arrived = asyncio.Event()
-        self._ready: asyncio.Queue[tuple[Lane, Batch]] = asyncio.Queue(maxsize=1)
+        self._ready: asyncio.Queue[tuple[Lane, Batch]] = asyncio.Queue()
+        self._room = asyncio.Semaphore(1)  # of the channel; taken before a batch is made
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="encode")
         self._idle = workers
         self._tasks: list[asyncio.Task[None]] = []
@@ -89,11 +90,12 @@ class Dispatcher:
     async def _make_batches(self) -> None:
         while True:
             await self._arrived.wait()
-            taken = self._take()
-            if taken is None:
-                self._arrived.clear()
+            await self._room.acquire()
+            if taken := self._take():
+                self._ready.put_nowait(taken)
             else:
-                await self._ready.put(taken)
+                self._arrived.clear()
+                self._room.release()
 
     def _take(self) -> tuple[Lane, Batch] | None:
         while lane := self._next_lane():
@@ -124,6 +126,7 @@ class Dispatcher:
     async def _run_batches(self) -> None:
         while True:
             lane, batch = await self._ready.get()
+            self._room.release()
             self._idle -= 1
             try:
                 await self._run(lane.backend, batch)

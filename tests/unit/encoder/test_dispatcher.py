@@ -1,0 +1,141 @@
+"""The dispatcher, with the arithmetic backend and real threads."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import numpy as np
+import pytest
+
+from triptych_encoder.arithmetic_backend import ArithmeticBackend
+from triptych_encoder.backend import HIDDEN
+from triptych_encoder.batcher import Batcher
+from triptych_encoder.dispatcher import Dispatcher, Lane
+from triptych_encoder.entry import Submission
+from triptych_encoder.telemetry import EncoderMetrics
+from triptych_servicekit.callers import Caller
+from triptych_servicekit.errors import DeadlineExceeded, Internal
+
+HIDDEN_SIZE = 4
+
+
+@contextlib.asynccontextmanager
+async def dispatching(
+    backend: ArithmeticBackend, workers: int = 2, budget: int = 64
+) -> AsyncIterator[tuple[Dispatcher, Lane]]:
+    dispatcher = Dispatcher(Batcher(budget, 8), workers, EncoderMetrics())
+    lane = Lane(backend, 64)
+    dispatcher.add(lane)
+    dispatcher.start()
+    try:
+        yield dispatcher, lane
+    finally:
+        await dispatcher.stop()
+
+
+def submission(
+    sequences: Sequence[Sequence[int]], outputs: Sequence[str] = ("pooled.mean",)
+) -> Submission:
+    ids = np.concatenate([np.array(ids, np.int32) for ids in sequences])
+    lengths = np.array([len(ids) for ids in sequences], np.int32)
+    return Submission(ids, None, lengths, outputs, HIDDEN_SIZE)
+
+
+def submit(
+    dispatcher: Dispatcher, lane: Lane, work: Submission, timeout: float = 60.0
+) -> Submission:
+    now = time.monotonic()
+    callers = [Caller(0, len(work.lengths), now + timeout)]
+    dispatcher.submit(lane, list(work.entries(callers, now)))
+    return work
+
+
+def expected_mean(ids: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.mean(ids) * np.arange(1, HIDDEN_SIZE + 1)
+
+
+async def test_results_return_to_their_rows() -> None:
+    rng = np.random.default_rng(0)
+    sequences = [rng.integers(1, 50, rng.integers(1, 40)).tolist() for _ in range(300)]
+    async with dispatching(ArithmeticBackend(HIDDEN_SIZE)) as (dispatcher, lane):
+        parts = [submission(sequences[start : start + 30]) for start in range(0, 300, 30)]
+        for part in parts:
+            submit(dispatcher, lane, part)
+        await asyncio.gather(*(part.done for part in parts))
+    actual = np.concatenate([part.results[0] for part in parts])
+    np.testing.assert_allclose(actual, [expected_mean(ids) for ids in sequences], rtol=1e-5)
+
+
+async def test_one_pass_gives_every_output() -> None:
+    backend = ArithmeticBackend(HIDDEN_SIZE)
+    outputs = ("pooled.cls", HIDDEN, "pooled.last_token")
+    async with dispatching(backend) as (dispatcher, lane):
+        work = submit(dispatcher, lane, submission([[5, 6], [7, 8, 9]], outputs))
+        await work.done
+    assert len(backend.shapes) == 1
+    cls, hidden, last = work.results
+    assert cls[:, 0].tolist() == [5, 7]
+    assert hidden[:, 0].tolist() == [5, 6, 7, 8, 9]
+    assert last[:, 0].tolist() == [6, 9]
+
+
+async def test_what_queues_while_a_batch_runs_is_the_next_batch() -> None:
+    backend = ArithmeticBackend(HIDDEN_SIZE, seconds=0.05)
+    async with dispatching(backend, workers=1) as (dispatcher, lane):
+        first = submit(dispatcher, lane, submission([[1]]))
+        await asyncio.sleep(0.01)
+        ahead = submit(dispatcher, lane, submission([[2]]))
+        await asyncio.sleep(0.01)
+        rest = [submit(dispatcher, lane, submission([[3]])) for _ in range(10)]
+        await asyncio.gather(*(work.done for work in (first, ahead, *rest)))
+    assert backend.shapes == [(1, 1), (1, 1), (10, 1)]
+
+
+async def test_cancelled_and_expired_work_is_never_run() -> None:
+    backend = ArithmeticBackend(HIDDEN_SIZE, seconds=0.05)
+    async with dispatching(backend, workers=1) as (dispatcher, lane):
+        running = [submit(dispatcher, lane, submission([[1]])) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        ahead = submit(dispatcher, lane, submission([[1]]))
+        await asyncio.sleep(0.005)
+        cancelled = submit(dispatcher, lane, submission([[2, 2]]))
+        cancelled.done.cancel()
+        expired = submit(dispatcher, lane, submission([[3, 3, 3]]), timeout=0.001)
+        await asyncio.gather(*(work.done for work in (*running, ahead, expired)))
+    assert isinstance(expired.errors[0], DeadlineExceeded)
+    assert all(width == 1 for _, width in backend.shapes)
+    assert dispatcher.queued_tokens == 0
+
+
+async def test_a_failing_item_fails_alone() -> None:
+    backend = ArithmeticBackend(HIDDEN_SIZE, poison=13)
+    async with dispatching(backend) as (dispatcher, lane):
+        good = submit(dispatcher, lane, submission([[1, 2], [3, 4]]))
+        bad = submit(dispatcher, lane, submission([[5, 6], [7, 13], [8, 9]]))
+        await asyncio.gather(good.done, bad.done)
+        assert not dispatcher.broken()
+    assert not good.errors
+    assert list(bad.errors) == [1]
+    assert isinstance(bad.errors[1], Internal)
+    np.testing.assert_allclose(bad.results[0][2], expected_mean([8, 9]))
+
+
+async def test_a_lone_request_is_split_over_idle_workers() -> None:
+    backend = ArithmeticBackend(HIDDEN_SIZE, seconds=0.02)
+    async with dispatching(backend, workers=2, budget=512) as (dispatcher, lane):
+        work = submit(dispatcher, lane, submission([[1] * 32] * 12))
+        await work.done
+    assert sorted(backend.shapes) == [(6, 32), (6, 32)]
+
+
+async def test_two_models_share_the_workers() -> None:
+    async with dispatching(ArithmeticBackend(HIDDEN_SIZE)) as (dispatcher, lane):
+        other = Lane(ArithmeticBackend(HIDDEN_SIZE), 64)
+        dispatcher.add(other)
+        works = [
+            submit(dispatcher, place, submission([[number]]))
+            for number, place in enumerate([lane, other] * 5, start=1)
+        ]
+        await asyncio.gather(*(work.done for work in works))
+    assert [work.results[0][0, 0] for work in works] == pytest.approx(range(1, 11))
