@@ -1,0 +1,12 @@
+"""The gateway: REST and gRPC in front of tokenizer, encoder and postprocess."""
+
+import sys
+
+import uvloop
+
+from triptych_gateway.application import GatewayApplication
+from triptych_gateway.settings import GatewaySettings
+from triptych_servicekit.server import main
+
+if __name__ == "__main__":
+    sys.exit(main(GatewaySettings, GatewayApplication, __doc__ or "", uvloop.new_event_loop))

@@ -1,0 +1,86 @@
+"""Whether another request may come in: by number, and by how long it would wait."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from triptych_gateway.settings import Requests
+from triptych_gateway.tasks import Input, Pair, TokenIds
+from triptych_servicekit.errors import DeadlineExceeded, Overloaded
+
+# Weight of the newest measurement of the rate, and how long one measurement lasts at least.
+SMOOTHING: Final = 0.3
+MIN_INTERVAL: Final = 0.5
+# A token of English is about four characters; taken low, so that the wait is not underestimated.
+CHARACTERS_PER_TOKEN: Final = 3
+# How soon a client that was refused for the number of requests may try again, in seconds.
+RETRY_AFTER: Final = 1.0
+
+
+class Admission:
+    """Estimates the wait from what is in progress and from the rate of a saturated platform.
+
+    `saturated` says whether requests are waiting for the encoder. The rate is measured only
+    while they are: an idle platform's says nothing about what it could do.
+    """
+
+    def __init__(self, limits: Requests, saturated: Callable[[], bool]) -> None:
+        self._limits = limits
+        self._saturated = saturated
+        self.requests = 0
+        self.tokens = 0
+        self._rate = 0.0
+        self._since: float | None = None
+        self._done = 0
+
+    @contextlib.contextmanager
+    def admit(self, tokens: int, deadline: float) -> Iterator[None]:
+        """Hold a place for a request of about `tokens`. Raises Overloaded or DeadlineExceeded."""
+        self._check(deadline)
+        self.requests += 1
+        self.tokens += tokens
+        try:
+            yield
+            self._measure(tokens)
+        finally:
+            self.requests -= 1
+            self.tokens -= tokens
+
+    def _check(self, deadline: float) -> None:
+        limits = self._limits
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise DeadlineExceeded("the request's time was over when it arrived")
+        if self.requests >= limits.max_concurrent_requests:
+            raise Overloaded(
+                f"max_concurrent_requests is {limits.max_concurrent_requests}",
+                retry_after=RETRY_AFTER,
+            )
+        wait = self.tokens / self._rate if self._rate else 0.0
+        if wait > min(limits.max_queue_wait, remaining):
+            raise Overloaded(f"the estimated wait is {wait:.1f} s", retry_after=wait)
+
+    def _measure(self, tokens: int) -> None:
+        now = time.monotonic()
+        if self._since is None or not self._saturated():
+            self._since, self._done = (now if self._saturated() else None), 0
+            return
+        self._done += tokens
+        elapsed = now - self._since
+        if elapsed >= MIN_INTERVAL:
+            weight = SMOOTHING if self._rate else 1.0
+            self._rate += weight * (self._done / elapsed - self._rate)
+            self._since, self._done = now, 0
+
+
+def estimate_tokens(inputs: Sequence[Input], max_length: int) -> int:
+    """About how many tokens the inputs have, before they are tokenized."""
+    return sum(min(max_length, _length(item)) for item in inputs)
+
+
+def _length(item: Input) -> int:
+    if isinstance(item, TokenIds):
+        return len(item.ids) + 2
+    characters = len(item.first) + len(item.second) if isinstance(item, Pair) else len(item)
+    return characters // CHARACTERS_PER_TOKEN + 2

@@ -1,0 +1,129 @@
+"""The gateway put together: repository → stages → pipeline → REST and gRPC."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+
+from triptych.v1 import (
+    encoder_service_pb2,
+    encoder_service_pb2_grpc,
+    gateway_service_pb2,
+    postprocess_service_pb2,
+    postprocess_service_pb2_grpc,
+    tokenizer_service_pb2,
+    tokenizer_service_pb2_grpc,
+)
+from triptych.v1 import gateway_service_pb2_grpc as rpc
+from triptych_gateway.admission import Admission
+from triptych_gateway.calls import GrpcCalls
+from triptych_gateway.catalog import Catalog
+from triptych_gateway.gather import Gatherer, Window
+from triptych_gateway.pipeline import Pipeline, StageSet
+from triptych_gateway.replicas import ReplicaSet
+from triptych_gateway.retries import RetryBudget
+from triptych_gateway.routes import build_app
+from triptych_gateway.servicer import GatewayServicer
+from triptych_gateway.settings import GatewaySettings
+from triptych_gateway.stage import Stage
+from triptych_gateway.telemetry import GatewayMetrics
+from triptych_servicekit.channels import channel
+
+StubType = Callable[[grpc.aio.Channel], Any]
+
+
+class GatewayApplication:
+    """See servicekit's HttpApplication."""
+
+    name = "gateway"
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self.metrics = GatewayMetrics()
+        self._stages = self._build_stages()
+        encoder = self._stages[1].gatherer
+        admission = Admission(settings.requests, lambda: encoder.pending_weight > 0)
+        catalog = Catalog.read(Path(settings.models.repository), settings.models.names)
+        self._pipeline = Pipeline(
+            catalog,
+            StageSet(*self._stages),
+            GrpcCalls(),
+            admission,
+            settings.gathering.max_call_tokens,
+        )
+        self.http_app = build_app(self._pipeline, settings, self.metrics)
+        self.http_host = settings.http.host
+        self.http_port = settings.http.port
+        self.metrics.gauge(
+            "pending_tokens", "Tokens held here for the encoder.", lambda: encoder.pending_weight
+        )
+
+    def _build_stages(self) -> tuple[Stage, Stage, Stage]:
+        gathering, targets = self._settings.gathering, self._settings.stages
+        items = gathering.light_call_items
+        light = Window(gathering.light_window_calls, gathering.light_window_calls * items, items)
+        heavy = Window(gathering.window_calls, gathering.window_tokens, gathering.call_tokens)
+        tokenizer, encoder, postprocess = (
+            module.DESCRIPTOR.services_by_name[name].full_name
+            for module, name in (
+                (tokenizer_service_pb2, "TokenizerService"),
+                (encoder_service_pb2, "EncoderService"),
+                (postprocess_service_pb2, "PostprocessService"),
+            )
+        )
+        return (
+            self._stage(
+                "tokenizer", tokenizer, targets.tokenizer,
+                tokenizer_service_pb2_grpc.TokenizerServiceStub, light,
+            ),
+            self._stage(
+                "encoder", encoder, targets.encoder,
+                encoder_service_pb2_grpc.EncoderServiceStub, heavy,
+            ),
+            self._stage(
+                "postprocess", postprocess, targets.postprocess,
+                postprocess_service_pb2_grpc.PostprocessServiceStub, light,
+            ),
+        )  # fmt: skip
+
+    def _stage(
+        self, name: str, service: str, targets: Sequence[str], stub: StubType, window: Window
+    ) -> Stage:
+        retries = self._settings.retries
+        replicas = ReplicaSet(
+            service, targets, self._open_channel, stub, self._settings.stages.resolve_interval
+        )
+        budget = RetryBudget(retries.budget_ratio, retries.budget_reserve)
+        gatherer = Gatherer(replicas, window, budget, self.metrics.stage(name))
+        return Stage(name, replicas, gatherer, retries.hold_timeout)
+
+    def _open_channel(self, address: str, host: str) -> grpc.aio.Channel:
+        tls = self._settings.peer_tls
+        named = replace(tls, server_name=tls.server_name or host)
+        return channel(address, self._settings.limits, named)
+
+    def register(self, server: grpc.aio.Server) -> Sequence[str]:
+        """Add GatewayService."""
+        servicer = GatewayServicer(self._pipeline, self._settings)
+        rpc.add_GatewayServiceServicer_to_server(servicer, server)
+        return [gateway_service_pb2.DESCRIPTOR.services_by_name["GatewayService"].full_name]
+
+    async def start(self) -> None:
+        """Connect to the stages. Whether they serve is readiness, not start."""
+        for stage in self._stages:
+            await stage.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        for stage in self._stages:
+            await stage.stop()
+
+    def dead(self) -> Sequence[str]:
+        """Nothing here can break for good."""
+        return []
+
+    def unready(self) -> Sequence[str]:
+        """Stages and models that are missing."""
+        return self._pipeline.unready()

@@ -1,0 +1,90 @@
+"""What every stage call does: say who calls, wait no longer than they do, divide the answer."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.v1 import types_pb2 as types
+from triptych_gateway.gather import Entry
+from triptych_gateway.tasks import Origin
+from triptych_gateway.work import StageTime
+from triptych_servicekit.errors import TriptychError, Unavailable
+from triptych_servicekit.status import from_rpc_error, from_status
+
+Entries = Sequence[Entry[Any, Any]]
+
+# A stage that is cut off in the middle of a call ends it with one of these; none of ours sends
+# them on purpose.
+CUT_OFF: Final = (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
+
+
+async def invoke(method: Any, request: Any, entries: Entries) -> Any:
+    """Call a stub's method with the latest deadline of the entries. Raises the error tree's own."""
+    timeout = max(entry.origin.deadline for entry in entries) - time.monotonic()
+    try:
+        return await method(request, timeout=max(timeout, 0))
+    except grpc.aio.AioRpcError as failure:
+        if failure.code() in CUT_OFF:
+            raise Unavailable("the stage went away") from None
+        raise from_rpc_error(failure) from None
+
+
+def contexts(entries: Entries, counts: Iterable[int]) -> list[types.CallContext]:
+    """A CallContext for each entry with its number of items."""
+    now = time.monotonic()
+    return [
+        _context(entry.origin, count, now) for entry, count in zip(entries, counts, strict=True)
+    ]
+
+
+def _context(origin: Origin, count: int, now: float) -> types.CallContext:
+    context = types.CallContext(
+        item_count=count,
+        priority=types.Priority.ValueType(origin.priority),
+        traceparent=origin.traceparent,
+        tracestate=origin.tracestate,
+        request_id=origin.request_id,
+        tenant=origin.tenant,
+    )
+    context.timeout.FromNanoseconds(max(0, round((origin.deadline - now) * 1e9)))
+    return context
+
+
+def split_errors(
+    errors: Iterable[types.ItemError], counts: Sequence[int]
+) -> list[dict[int, TriptychError]]:
+    """The item errors of each entry, counted from the entry's first item."""
+    parts: list[dict[int, TriptychError]] = [{} for _ in counts]
+    ends = np.cumsum(counts)
+    for error in errors:
+        part = int(np.searchsorted(ends, error.index, side="right"))
+        start = int(ends[part]) - counts[part]
+        parts[part][error.index - start] = from_status(error.status)
+    return parts
+
+
+def split_rows(rows: NDArray[Any], sizes: Sequence[int]) -> list[NDArray[Any]]:
+    """Views on `rows`, so many for each entry."""
+    ends = np.cumsum(sizes).tolist()
+    return [rows[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+
+
+def surviving(counts: Sequence[int], errors: Sequence[dict[int, TriptychError]]) -> list[int]:
+    """Items of each entry that have no error."""
+    return [count - len(failed) for count, failed in zip(counts, errors, strict=True)]
+
+
+def stage_times(timings: Iterable[types.StageTiming]) -> list[StageTime]:
+    """Seconds of each entry."""
+    return [
+        StageTime(
+            timing.queue.seconds + timing.queue.nanos * 1e-9,
+            timing.compute.seconds + timing.compute.nanos * 1e-9,
+        )
+        for timing in timings
+    ]

@@ -1,0 +1,139 @@
+"""Calls of the tokenizer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triptych.v1 import tokenizer_service_pb2 as pb
+from triptych.v1 import types_pb2 as types
+from triptych_gateway.calls.sharing import (
+    Entries,
+    contexts,
+    invoke,
+    split_errors,
+    split_rows,
+    stage_times,
+    surviving,
+)
+from triptych_gateway.tasks import Input, Pair, TextOptions, TokenIds
+from triptych_gateway.work import DetokenizeResult, TokenizeResult
+from triptych_servicekit.tensors import INT32, from_tensor, to_tensor
+
+TRUNCATIONS: Final = {
+    "error": pb.TRUNCATION_ERROR,
+    "right": pb.TRUNCATION_RIGHT,
+    "left": pb.TRUNCATION_LEFT,
+}
+
+Ints = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizeCall:
+    """Tokenizes TokenizeWorks with the same options."""
+
+    digest: str
+    text: TextOptions
+
+    async def __call__(self, replica: Any, entries: Entries) -> Sequence[TokenizeResult]:
+        """Results of the entries, in order."""
+        counts = [len(entry.work.inputs) for entry in entries]
+        request = pb.TokenizeRequest(
+            model=types.ModelRef(digest=self.digest),
+            inputs=[_input(item) for entry in entries for item in entry.work.inputs],
+            options=_options(self.text),
+            contexts=contexts(entries, counts),
+        )
+        response = await invoke(replica.stub.Tokenize, request, entries)
+        return _results(response, counts)
+
+
+@dataclass(frozen=True, slots=True)
+class DetokenizeCall:
+    """Decodes DetokenizeWorks."""
+
+    digest: str
+    include_special_tokens: bool
+
+    async def __call__(self, replica: Any, entries: Entries) -> Sequence[DetokenizeResult]:
+        """Results of the entries, in order."""
+        counts = [len(entry.work.lengths) for entry in entries]
+        sequences = types.SequenceBatch(
+            lengths=to_tensor(np.concatenate([entry.work.lengths for entry in entries])),
+            input_ids=to_tensor(np.concatenate([entry.work.input_ids for entry in entries])),
+        )
+        request = pb.DetokenizeRequest(
+            model=types.ModelRef(digest=self.digest),
+            sequences=sequences,
+            include_special_tokens=self.include_special_tokens,
+            contexts=contexts(entries, counts),
+        )
+        response = await invoke(replica.stub.Detokenize, request, entries)
+        return _texts(response, counts)
+
+
+def _texts(response: pb.DetokenizeResponse, counts: Sequence[int]) -> list[DetokenizeResult]:
+    texts, results, start = list(response.texts), [], 0
+    errors, times = split_errors(response.errors, counts), stage_times(response.timings)
+    for count, failed, time in zip(counts, errors, times, strict=True):
+        results.append(DetokenizeResult(texts[start : start + count], failed, time))
+        start += count
+    return results
+
+
+def _input(item: Input) -> pb.TokenizeInput:
+    if isinstance(item, str):
+        return pb.TokenizeInput(text=item)
+    if isinstance(item, Pair):
+        return pb.TokenizeInput(pair=pb.TextPair(first=item.first, second=item.second))
+    return pb.TokenizeInput(token_ids=pb.TokenIds(ids=_ids(item)))
+
+
+def _ids(item: TokenIds) -> types.Tensor:
+    return to_tensor(np.asarray(item.ids, np.int32))
+
+
+def _options(text: TextOptions) -> pb.TokenizeOptions:
+    return pb.TokenizeOptions(
+        add_special_tokens=text.add_special_tokens,
+        truncation=TRUNCATIONS[text.truncation],
+        max_length=text.max_length,
+        prompt_name=text.prompt_name,
+        include_offsets=text.layout,
+        include_special_tokens_mask=text.layout,
+    )
+
+
+def _results(response: pb.TokenizeResponse, counts: Sequence[int]) -> list[TokenizeResult]:
+    errors = split_errors(response.errors, counts)
+    lengths = split_rows(
+        _required(response.sequences.lengths, "lengths"), surviving(counts, errors)
+    )
+    sizes = [int(part.sum()) for part in lengths]
+    columns = [
+        _column(response.sequences, name, sizes)
+        for name in ("input_ids", "token_type_ids", "offsets", "special_tokens_mask")
+    ]
+    totals = split_rows(_required(response.total_tokens, "total_tokens"), counts)
+    kept = split_rows(_required(response.kept_tokens, "kept_tokens"), counts)
+    parts = zip(*columns, totals, kept, errors, stage_times(response.timings), strict=True)
+    return [
+        TokenizeResult(ids, length, kinds, offsets, mask, total, keep, failed, time)
+        for length, (ids, kinds, offsets, mask, total, keep, failed, time) in zip(
+            lengths, parts, strict=True
+        )
+    ]
+
+
+def _column(sequences: types.SequenceBatch, name: str, sizes: Sequence[int]) -> list[Any]:
+    """Each entry's part of a column over tokens; None throughout where the column is not set."""
+    if not sequences.HasField(name):  # type: ignore[arg-type]
+        return [None] * len(sizes)
+    return list(split_rows(_required(getattr(sequences, name), name), sizes))
+
+
+def _required(tensor: types.Tensor, name: str) -> Ints:
+    return from_tensor(tensor, name, dtypes=INT32, dimensions=(1, 2))

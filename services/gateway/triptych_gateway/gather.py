@@ -1,0 +1,291 @@
+"""Gathering: requests that arrive while a stage is busy share its next call.
+
+Each replica of a stage has a window of calls and tokens in flight. An entry goes out at once while
+there is room; what does not fit waits, and all that waited goes out together. A hop is so paid per
+batch, not per text, and under no load nothing waits.
+
+A call that fails because its replica is gone is made once more, whole, on another replica. If that
+fails too its entries go alone, one after the other on a replica that does nothing else meanwhile:
+an item that kills replicas then fails alone.
+"""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from triptych_gateway.retries import RetryBudget
+from triptych_gateway.tasks import Origin
+from triptych_gateway.telemetry import StageMetrics
+from triptych_servicekit.errors import Internal, ModelNotLoaded, TriptychError, Unavailable
+
+logger = logging.getLogger(__name__)
+
+W = TypeVar("W")
+R = TypeVar("R")
+
+FIRST: Final = 0
+RETRY: Final = 1
+ALONE: Final = 2
+
+
+class Replica(Protocol):
+    """One replica of a stage and what is in flight to it."""
+
+    serving: bool
+    calls: int
+    weight: int
+
+
+class Pool(Protocol):
+    """The replicas of a stage."""
+
+    def serving(self) -> Sequence[Any]:
+        """Those that can be called now."""
+
+    def suspect(self, replica: Any) -> None:
+        """This one did not answer: leave it alone until it is known to serve again."""
+
+
+class StageCall(Protocol):
+    """What the entries of a call have in common, and the call itself. Hashable: it is the key."""
+
+    async def __call__(self, replica: Any, entries: "Sequence[Entry[Any, Any]]") -> Sequence[Any]:
+        """A result for each entry, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Bounds per replica: calls and weight in flight, and the weight at which a call is full."""
+
+    calls: int
+    weight: int
+    call_weight: int
+
+
+class Entry(Generic[W, R]):
+    """One request's part of a call. `weight` is in tokens for the encoder, else in items."""
+
+    __slots__ = ("call", "future", "origin", "weight", "work")
+
+    def __init__(self, work: W, call: StageCall, weight: int, origin: Origin) -> None:
+        self.work = work
+        self.call = call
+        self.weight = weight
+        self.origin = origin
+        self.future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+
+    def fail(self, error: TriptychError) -> None:
+        """End with an error, unless nobody waits any more."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+@dataclass(slots=True)
+class Group:
+    """Entries that go out in one call, for the `attempt`th time, rather not to `avoid`."""
+
+    entries: "list[Entry[Any, Any]]"
+    attempt: int = FIRST
+    avoid: Any = None
+
+    @property
+    def weight(self) -> int:
+        """Of all entries together."""
+        return sum(entry.weight for entry in self.entries)
+
+
+class Gatherer:
+    """Sends the entries of one stage."""
+
+    def __init__(
+        self, pool: Pool, window: Window, budget: RetryBudget, metrics: StageMetrics
+    ) -> None:
+        self._pool = pool
+        self._window = window
+        self._budget = budget
+        self._metrics = metrics
+        self._pending: dict[StageCall, deque[Entry[Any, Any]]] = {}
+        self._retries: deque[Group] = deque()
+        self._alone: deque[Group] = deque()
+        self._reserved: Any = None
+        self._scheduled = False
+        self._running: set[asyncio.Task[None]] = set()
+        self.pending_weight = 0
+
+    async def submit(self, work: W, call: StageCall, weight: int, origin: Origin) -> Any:
+        """The result of `work`, sent with what else waits for an equal call.
+
+        Raises what the call raised. Cancelling drops the work if it has not gone out yet, and
+        cancels its call once nobody waits for any part of it.
+        """
+        entry: Entry[W, Any] = Entry(work, call, weight, origin)
+        self._pending.setdefault(call, deque()).append(entry)
+        self.pending_weight += weight
+        self.wake()
+        return await entry.future
+
+    def wake(self) -> None:
+        """Send what can be sent, after everything that arrives in this turn of the loop."""
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._send)
+
+    def fail_waiting(self, error: TriptychError) -> None:
+        """End everything that has not gone out."""
+        waiting = [*itertools.chain.from_iterable(self._pending.values())]
+        for group in (*self._retries, *self._alone):
+            waiting += group.entries
+        self._pending.clear()
+        self._retries.clear()
+        self._alone.clear()
+        self.pending_weight = 0
+        for entry in waiting:
+            entry.fail(error)
+
+    async def stop(self) -> None:
+        """Cancel what is in flight and fail what waits."""
+        self.fail_waiting(Unavailable("the gateway is stopping"))
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _send(self) -> None:
+        self._scheduled = False
+        self._send_alone()
+        while replica := self._roomiest(self._retries[0].avoid if self._retries else None):
+            group = self._next_group(replica)
+            if group is None:
+                return
+            self._start(group, replica)
+
+    def _roomiest(self, avoid: Any) -> Any:
+        """The serving replica with the least in flight that has room; `avoid` only if alone."""
+        free = [
+            replica
+            for replica in self._pool.serving()
+            if replica is not self._reserved and replica.calls < self._window.calls
+        ]
+        others = [replica for replica in free if replica is not avoid]
+        return min(
+            others or free, key=lambda replica: (replica.weight, replica.calls), default=None
+        )
+
+    def _next_group(self, replica: Any) -> Group | None:
+        room = self._window.weight - replica.weight if replica.calls else None
+        if self._retries:
+            if room is not None and self._retries[0].weight > room:
+                return None
+            return self._retries.popleft()
+        entries = list(self._take(room))
+        return Group(entries) if entries else None
+
+    def _take(self, room: int | None) -> Iterator[Entry[Any, Any]]:
+        """Entries of the call that has waited longest, up to a full call or to `room`."""
+        call = min(self._pending, key=self._order, default=None)
+        if call is None:
+            return
+        queue, taken = self._pending[call], 0
+        limit = self._window.call_weight if room is None else min(self._window.call_weight, room)
+        while queue and (taken + queue[0].weight <= limit or (room is None and not taken)):
+            entry = queue.popleft()
+            self.pending_weight -= entry.weight
+            if not entry.future.done():
+                taken += entry.weight
+                yield entry
+        if not queue:
+            del self._pending[call]
+
+    def _order(self, call: StageCall) -> tuple[int, float]:
+        origin = self._pending[call][0].origin
+        return origin.priority, origin.deadline
+
+    def _send_alone(self) -> None:
+        """Reserve a replica for suspects, wait until it is idle, and send them one by one."""
+        if not self._alone:
+            self._reserved = None
+            return
+        if self._reserved is None or not self._reserved.serving:
+            self._reserved = min(self._pool.serving(), key=lambda item: item.calls, default=None)
+        if self._reserved is not None and self._reserved.calls == 0:
+            self._start(self._alone.popleft(), self._reserved)
+
+    def _start(self, group: Group, replica: Any) -> None:
+        replica.calls += 1
+        replica.weight += group.weight
+        self._budget.deposit()
+        task = asyncio.create_task(self._run(group, replica))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        _cancel_with(task, group)
+
+    async def _run(self, group: Group, replica: Any) -> None:
+        started = time.perf_counter()
+        code = "OK"
+        try:
+            results = await group.entries[0].call(replica, group.entries)
+            _resolve(group, results)
+        except (Unavailable, ModelNotLoaded) as error:
+            code = error.reason
+            self._repeat(group, replica, error)
+        except TriptychError as error:
+            code = error.reason
+            _fail(group, error)
+        except asyncio.CancelledError:
+            code = "CANCELLED"
+            _fail(group, Unavailable("the gateway is stopping"))  # reaches who still waits
+            raise
+        except Exception:
+            code = Internal.reason
+            logger.exception("a stage call failed")
+            _fail(group, Internal("internal error"))
+        finally:
+            replica.calls -= 1
+            replica.weight -= group.weight
+            self._metrics.observe(group.weight, code, time.perf_counter() - started)
+            self.wake()
+
+    def _repeat(self, group: Group, replica: Any, error: TriptychError) -> None:
+        unavailable = isinstance(error, Unavailable)
+        if unavailable:
+            self._pool.suspect(replica)
+        last = ALONE if unavailable else RETRY
+        if group.attempt == last or not self._budget.withdraw():
+            self._metrics.retries.labels(self._metrics.stage, "given_up").inc()
+            _fail(group, Unavailable("a stage of the platform does not answer", retry_after=1.0))
+            return
+        self._metrics.retries.labels(self._metrics.stage, "made").inc()
+        living = [entry for entry in group.entries if not entry.future.done()]
+        if group.attempt == RETRY:
+            self._alone.extend(Group([entry], ALONE) for entry in living)
+        elif living:
+            self._retries.append(Group(living, RETRY, avoid=replica))
+
+
+def _resolve(group: Group, results: Sequence[Any]) -> None:
+    for entry, result in zip(group.entries, results, strict=True):
+        if not entry.future.done():
+            entry.future.set_result(result)
+
+
+def _fail(group: Group, error: TriptychError) -> None:
+    for entry in group.entries:
+        entry.fail(error)
+
+
+def _cancel_with(task: "asyncio.Task[None]", group: Group) -> None:
+    """Cancel the call when the last of its entries has been."""
+    waiting = len(group.entries)
+
+    def gone(future: "asyncio.Future[Any]") -> None:
+        nonlocal waiting
+        waiting -= future.cancelled()
+        if not waiting:
+            task.cancel()
+
+    for entry in group.entries:
+        entry.future.add_done_callback(gone)

@@ -1,0 +1,64 @@
+"""The seam between the gateway's edges (REST, gRPC) and what answers."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from triptych_bundles.manifest import Bundle
+from triptych_gateway.catalog import Catalog
+from triptych_gateway.tasks import (
+    Detokenized,
+    Embedded,
+    EmbedOptions,
+    Input,
+    Origin,
+    Pair,
+    Similarities,
+    TextOptions,
+    TokenIds,
+    Tokens,
+)
+
+
+class Platform(Protocol):
+    """Every task, for a model that is resolved already.
+
+    All methods refuse with Overloaded when full, and raise DeadlineExceeded, Unavailable or
+    Internal for the request as a whole; bad inputs come back in `errors`, by index. Cancelling
+    the call cancels the work.
+    """
+
+    @property
+    def catalog(self) -> Catalog:
+        """The models."""
+
+    async def embed(
+        self,
+        model: Bundle,
+        inputs: Sequence[Input],
+        text: TextOptions,
+        options: EmbedOptions,
+        origin: Origin,
+    ) -> Embedded:
+        """Embeddings of inputs."""
+
+    async def similarity(
+        self, model: Bundle, pairs: Sequence[Pair], text: TextOptions, origin: Origin
+    ) -> Similarities:
+        """Cosine similarity of pairs; a text that occurs several times is encoded once."""
+
+    async def tokenize(
+        self, model: Bundle, inputs: Sequence[Input], text: TextOptions, origin: Origin
+    ) -> Tokens:
+        """Token ids of inputs."""
+
+    async def detokenize(
+        self,
+        model: Bundle,
+        sequences: Sequence[TokenIds],
+        include_special_tokens: bool,
+        origin: Origin,
+    ) -> Detokenized:
+        """Texts of token ids."""
+
+    def unready(self) -> Sequence[str]:
+        """Why requests cannot be answered now; empty while they can."""

@@ -1,0 +1,66 @@
+"""The gateway's admission."""
+
+import time
+
+import pytest
+
+from triptych_gateway.admission import Admission, estimate_tokens
+from triptych_gateway.settings import Requests
+from triptych_gateway.tasks import Pair, TokenIds
+from triptych_servicekit.errors import DeadlineExceeded, Overloaded
+
+
+def later(seconds: float = 60) -> float:
+    return time.monotonic() + seconds
+
+
+def test_one_more_than_the_maximum_is_refused() -> None:
+    admission = Admission(Requests(max_concurrent_requests=2), lambda: False)
+    with admission.admit(1, later()), admission.admit(1, later()):
+        with pytest.raises(Overloaded, match="max_concurrent_requests is 2") as refused:
+            admission.admit(1, later()).__enter__()
+        assert refused.value.retry_after
+    assert admission.requests == admission.tokens == 0
+
+
+def test_a_request_that_arrives_too_late_is_refused() -> None:
+    admission = Admission(Requests(), lambda: False)
+    with pytest.raises(DeadlineExceeded):
+        admission.admit(1, later(-1)).__enter__()
+
+
+def saturated_admission(tokens: int) -> Admission:
+    """One that has measured about `tokens` a second."""
+    admission = Admission(Requests(max_queue_wait=2), lambda: True)
+    end = time.monotonic() + 0.6
+    step = tokens // 100
+    while time.monotonic() < end:
+        with admission.admit(step, later()):
+            time.sleep(0.01)
+    return admission
+
+
+def test_the_wait_is_estimated_from_the_measured_rate() -> None:
+    admission = saturated_admission(10_000)
+    with (
+        admission.admit(15_000, later()),
+        admission.admit(15_000, later()),
+        pytest.raises(Overloaded, match="estimated wait"),
+    ):
+        admission.admit(1, later()).__enter__()
+    with admission.admit(5_000, later()), pytest.raises(Overloaded):
+        admission.admit(1, later(0.01)).__enter__()
+
+
+def test_an_idle_platform_measures_nothing() -> None:
+    admission = Admission(Requests(max_queue_wait=0.1), lambda: False)
+    for _ in range(3):
+        with admission.admit(1, later()):
+            time.sleep(0.01)
+    with admission.admit(10**9, later()), admission.admit(1, later()):
+        pass
+
+
+def test_tokens_are_estimated_within_the_models_maximum() -> None:
+    assert estimate_tokens(["x" * 30, Pair("x" * 15, "x" * 15), TokenIds([1, 2])], 256) == 28
+    assert estimate_tokens(["x" * 65_536], 256) == 256
