@@ -62,6 +62,8 @@ def read_callers(
 
 
 def _caller(context: types.CallContext, start: int, limit: float) -> Caller:
+    if context.priority not in types.Priority.values():
+        raise InvalidArgument("contexts.priority is unknown", field="contexts.priority")
     deadline = limit
     if context.HasField("timeout"):
         seconds = context.timeout.seconds + context.timeout.nanos * 1e-9

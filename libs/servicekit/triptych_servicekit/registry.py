@@ -1,6 +1,5 @@
 """What a replica holds, found by ModelRef."""
 
-import re
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -25,13 +24,13 @@ class Registry(Generic[T]):
         self._by_digest: dict[str, Held[T]] = {}
 
     def add(self, name: str, version: str, digest: str, value: T) -> None:
-        """Hold `value` for a model."""
+        """Hold `value` for a model. Of the versions of a name the one added last is the newest."""
         model = types.ModelRef(name=name, version=version, digest=digest)
         self._by_digest[digest] = Held(model, value)
 
     def held(self) -> list[Held[T]]:
-        """Everything held, by name and version, the newest version last."""
-        return sorted(self._by_digest.values(), key=_order)
+        """Everything held, in the order of adding."""
+        return list(self._by_digest.values())
 
     def find(self, ref: types.ModelRef) -> Held[T]:
         """What a reference means: by digest alone where it has one, else by name and version.
@@ -41,10 +40,11 @@ class Registry(Generic[T]):
         """
         if ref.digest:
             return self._find_digest(ref.digest)
+        if not self._by_digest:
+            raise NotFound("no model is served here", field="model")
         found = [held for held in self.held() if _matches(held.model, ref)]
         if not found:
-            wanted = f"{ref.name}@{ref.version}" if ref.version else ref.name
-            raise NotFound(f"model '{wanted[:256]}' is not served here", field="model")
+            raise NotFound(f"model {_wanted(ref)} is not served here", field="model")
         if not ref.name and len({held.model.name for held in found}) > 1:
             raise InvalidArgument("model.name is empty and several are served", field="model.name")
         return found[-1]
@@ -60,6 +60,6 @@ def _matches(model: types.ModelRef, ref: types.ModelRef) -> bool:
     return ref.name in ("", model.name) and ref.version in ("", model.version)
 
 
-def _order(held: Held[T]) -> tuple[str, list[tuple[int, str]]]:
-    parts = re.findall(r"\d+|\D+", held.model.version)
-    return held.model.name, [(int(part) if part.isdigit() else -1, part) for part in parts]
+def _wanted(ref: types.ModelRef) -> str:
+    version = f" of version '{ref.version[:128]}'" if ref.version else ""
+    return f"'{ref.name[:128]}'{version}"

@@ -1,16 +1,15 @@
 """The encoder put together: repository → models → dispatcher → servicer."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import grpc.aio
 
 from triptych.v1 import encoder_service_pb2 as pb
 from triptych.v1 import encoder_service_pb2_grpc as rpc
-from triptych_bundles.errors import BundleError
-from triptych_bundles.manifest import Bundle
+from triptych_bundles.loading import load_bundles
 from triptych_bundles.repository import Repository
 from triptych_encoder.admission import Admission
 from triptych_encoder.batcher import Batcher
@@ -22,8 +21,6 @@ from triptych_encoder.settings import EncoderSettings
 from triptych_encoder.telemetry import EncoderMetrics
 from triptych_servicekit.cores import available_cores
 from triptych_servicekit.registry import Registry
-
-logger = logging.getLogger(__name__)
 
 
 class EncoderApplication:
@@ -55,24 +52,16 @@ class EncoderApplication:
 
     async def start(self) -> None:
         """Load every bundle that may serve; a bundle that may not does not stop the others."""
-        settings = self._settings.models
-        bundles, errors = Repository(Path(settings.repository)).scan()
-        for error in errors:
-            logger.error("bundle refused", extra={"reason": str(error)})
-        for bundle in bundles:
-            if not settings.names or bundle.name in settings.names:
-                await self._load(bundle)
+        await asyncio.to_thread(self._load)
         self._dispatcher.start()
 
-    async def _load(self, bundle: Bundle) -> None:
-        try:
-            model = await asyncio.to_thread(load_model, bundle, self._open_backend)
-        except BundleError as error:
-            logger.error("bundle refused", extra={"reason": str(error)})
-            return
-        self._dispatcher.add(model.lane)
-        self._models.add(bundle.name, bundle.version, bundle.digest, model)
-        logger.info("loaded", extra={"model": f"{bundle.name}@{bundle.version}"})
+    def _load(self) -> None:
+        models = self._settings.models
+        repository = Repository(Path(models.repository))
+        load = partial(load_model, open_backend=self._open_backend)
+        for bundle, model in load_bundles(repository, models.names, load):
+            self._dispatcher.add(model.lane)
+            self._models.add(bundle.name, bundle.version, bundle.digest, model)
 
     async def stop(self) -> None:
         """End the workers and release the graphs."""

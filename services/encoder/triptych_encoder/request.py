@@ -12,6 +12,7 @@ from triptych.v1 import types_pb2 as types
 from triptych_encoder.backend import HIDDEN, POOLED_PREFIX
 from triptych_encoder.model import EncoderModel
 from triptych_servicekit.errors import InvalidArgument, TriptychError, Unimplemented
+from triptych_servicekit.items import check_count
 from triptych_servicekit.tensors import FLOATS, INT32, from_tensor
 
 MAX_OUTPUTS: Final = 8
@@ -37,11 +38,7 @@ def read_sequences(batch: types.SequenceBatch, max_items: int) -> Sequences:
     """Arrays of a SequenceBatch. Raises InvalidArgument where they do not fit together."""
     lengths = _column(batch.lengths, "sequences.lengths")
     ids = _column(batch.input_ids, "sequences.input_ids")
-    if not 1 <= len(lengths) <= max_items:
-        raise InvalidArgument(
-            f"sequences: a call carries 1 to {max_items} sequences, this one {len(lengths)}",
-            field="sequences.lengths",
-        )
+    check_count(len(lengths), max_items, "sequences.lengths")
     if lengths.min() < 1 or int(lengths.sum(dtype=np.int64)) != len(ids):
         raise InvalidArgument(
             "sequences.lengths must be positive and add up to the number of input_ids",

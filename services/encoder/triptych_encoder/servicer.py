@@ -22,8 +22,8 @@ from triptych_encoder.model import EncoderModel
 from triptych_encoder.request import check_hidden_size, item_errors, read_outputs, read_sequences
 from triptych_encoder.settings import EncoderSettings
 from triptych_servicekit.callers import Caller, read_callers, stage_timing
+from triptych_servicekit.items import write_errors
 from triptych_servicekit.registry import Registry
-from triptych_servicekit.status import to_status
 from triptych_servicekit.tensors import to_tensor
 
 
@@ -90,16 +90,14 @@ def _response(
     submission: Submission,
     callers: Sequence[Caller],
 ) -> pb.EncodeResponse:
-    errors = [
-        types.ItemError(index=index, status=to_status(error))
-        for index, error in sorted(submission.errors.items())
-    ]
     outputs = [
         to_tensor(_survivors(submission, name, result).astype(_dtype(spec), copy=False))
         for spec, name, result in zip(specs, submission.outputs, submission.results, strict=True)
     ]
     timings = [_timing(submission, caller) for caller in callers]
-    return pb.EncodeResponse(model=model, outputs=outputs, errors=errors, timings=timings)
+    return pb.EncodeResponse(
+        model=model, outputs=outputs, errors=write_errors(submission.errors), timings=timings
+    )
 
 
 def _survivors(submission: Submission, name: str, result: NDArray[Any]) -> NDArray[Any]:

@@ -1,0 +1,42 @@
+"""Settings of postprocess."""
+
+from dataclasses import dataclass, field
+
+from triptych_servicekit import groups
+from triptych_servicekit.settings import setting
+
+
+@dataclass(frozen=True, slots=True)
+class Listen(groups.Listen):
+    """The ports of postprocess on one machine."""
+
+    port: int = setting(50053, "Port of the gRPC listener.", minimum=0, maximum=65535)
+    operations_port: int = setting(
+        9103, "Port of /livez, /readyz and /metrics.", minimum=0, maximum=65535
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Computing:
+    """Where the arithmetic is done."""
+
+    threads: int = setting(0, "Threads for large calls; 0: one a core.", minimum=0, maximum=256)
+    max_inline_bytes: int = setting(
+        groups.MEBIBYTE,
+        "Vectors of up to this size are computed at once, which takes less than handing them to a"
+        " thread.",
+        minimum=0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PostprocessSettings:
+    """All groups of postprocess."""
+
+    listen: Listen = field(default_factory=Listen)
+    tls: groups.Tls = field(default_factory=groups.Tls)
+    limits: groups.Limits = field(default_factory=groups.Limits)
+    lifecycle: groups.Lifecycle = field(default_factory=groups.Lifecycle)
+    telemetry: groups.Telemetry = field(default_factory=groups.Telemetry)
+    models: groups.Models = field(default_factory=groups.Models)
+    computing: Computing = field(default_factory=Computing)
