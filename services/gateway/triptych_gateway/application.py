@@ -20,11 +20,13 @@ from triptych.v1 import gateway_service_pb2_grpc as rpc
 from triptych_gateway.admission import Admission
 from triptych_gateway.calls import GrpcCalls
 from triptych_gateway.catalog import Catalog
-from triptych_gateway.gather import Gatherer, Window
-from triptych_gateway.pipeline import Pipeline, StageSet
+from triptych_gateway.entries import Window
+from triptych_gateway.gather import Gatherer
+from triptych_gateway.pipeline import Pipeline
 from triptych_gateway.replicas import ReplicaSet
 from triptych_gateway.retries import RetryBudget
 from triptych_gateway.routes import build_app
+from triptych_gateway.seams import StageSet
 from triptych_gateway.servicer import GatewayServicer
 from triptych_gateway.settings import GatewaySettings
 from triptych_gateway.stage import Stage

@@ -14,10 +14,10 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Generic, Protocol, TypeVar
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
+from triptych_gateway.entries import ALONE, RETRY, Entry, Group, Pool, StageCall, Window
 from triptych_gateway.retries import RetryBudget
 from triptych_gateway.tasks import Origin
 from triptych_gateway.telemetry import StageMetrics
@@ -26,77 +26,6 @@ from triptych_servicekit.errors import Internal, ModelNotLoaded, TriptychError, 
 logger = logging.getLogger(__name__)
 
 W = TypeVar("W")
-R = TypeVar("R")
-
-FIRST: Final = 0
-RETRY: Final = 1
-ALONE: Final = 2
-
-
-class Replica(Protocol):
-    """One replica of a stage and what is in flight to it."""
-
-    serving: bool
-    calls: int
-    weight: int
-
-
-class Pool(Protocol):
-    """The replicas of a stage."""
-
-    def serving(self) -> Sequence[Any]:
-        """Those that can be called now."""
-
-    def suspect(self, replica: Any) -> None:
-        """This one did not answer: leave it alone until it is known to serve again."""
-
-
-class StageCall(Protocol):
-    """What the entries of a call have in common, and the call itself. Hashable: it is the key."""
-
-    async def __call__(self, replica: Any, entries: "Sequence[Entry[Any, Any]]") -> Sequence[Any]:
-        """A result for each entry, in order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Bounds per replica: calls and weight in flight, and the weight at which a call is full."""
-
-    calls: int
-    weight: int
-    call_weight: int
-
-
-class Entry(Generic[W, R]):
-    """One request's part of a call. `weight` is in tokens for the encoder, else in items."""
-
-    __slots__ = ("call", "future", "origin", "weight", "work")
-
-    def __init__(self, work: W, call: StageCall, weight: int, origin: Origin) -> None:
-        self.work = work
-        self.call = call
-        self.weight = weight
-        self.origin = origin
-        self.future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-
-    def fail(self, error: TriptychError) -> None:
-        """End with an error, unless nobody waits any more."""
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-@dataclass(slots=True)
-class Group:
-    """Entries that go out in one call, for the `attempt`th time, rather not to `avoid`."""
-
-    entries: "list[Entry[Any, Any]]"
-    attempt: int = FIRST
-    avoid: Any = None
-
-    @property
-    def weight(self) -> int:
-        """Of all entries together."""
-        return sum(entry.weight for entry in self.entries)
 
 
 class Gatherer:
@@ -221,28 +150,28 @@ class Gatherer:
         task = asyncio.create_task(self._run(group, replica))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        _cancel_with(task, group)
+        group.cancel_with(task)
 
     async def _run(self, group: Group, replica: Any) -> None:
         started = time.perf_counter()
         code = "OK"
         try:
             results = await group.entries[0].call(replica, group.entries)
-            _resolve(group, results)
+            group.resolve(results)
         except (Unavailable, ModelNotLoaded) as error:
             code = error.reason
             self._repeat(group, replica, error)
         except TriptychError as error:
             code = error.reason
-            _fail(group, error)
+            group.fail(error)
         except asyncio.CancelledError:
             code = "CANCELLED"
-            _fail(group, Unavailable("the gateway is stopping"))  # reaches who still waits
+            group.fail(Unavailable("the gateway is stopping"))  # reaches who still waits
             raise
         except Exception:
             code = Internal.reason
             logger.exception("a stage call failed")
-            _fail(group, Internal("internal error"))
+            group.fail(Internal("internal error"))
         finally:
             replica.calls -= 1
             replica.weight -= group.weight
@@ -256,36 +185,11 @@ class Gatherer:
         last = ALONE if unavailable else RETRY
         if group.attempt == last or not self._budget.withdraw():
             self._metrics.retries.labels(self._metrics.stage, "given_up").inc()
-            _fail(group, Unavailable("a stage of the platform does not answer", retry_after=1.0))
+            group.fail(Unavailable("a stage of the platform does not answer", retry_after=1.0))
             return
         self._metrics.retries.labels(self._metrics.stage, "made").inc()
-        living = [entry for entry in group.entries if not entry.future.done()]
+        living = group.living()
         if group.attempt == RETRY:
             self._alone.extend(Group([entry], ALONE) for entry in living)
         elif living:
             self._retries.append(Group(living, RETRY, avoid=replica))
-
-
-def _resolve(group: Group, results: Sequence[Any]) -> None:
-    for entry, result in zip(group.entries, results, strict=True):
-        if not entry.future.done():
-            entry.future.set_result(result)
-
-
-def _fail(group: Group, error: TriptychError) -> None:
-    for entry in group.entries:
-        entry.fail(error)
-
-
-def _cancel_with(task: "asyncio.Task[None]", group: Group) -> None:
-    """Cancel the call when the last of its entries has been."""
-    waiting = len(group.entries)
-
-    def gone(future: "asyncio.Future[Any]") -> None:
-        nonlocal waiting
-        waiting -= future.cancelled()
-        if not waiting:
-            task.cancel()
-
-    for entry in group.entries:
-        entry.future.add_done_callback(gone)

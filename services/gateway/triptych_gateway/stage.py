@@ -4,7 +4,8 @@ import asyncio
 import time
 from typing import Any, TypeVar
 
-from triptych_gateway.gather import Gatherer, StageCall
+from triptych_gateway.entries import StageCall
+from triptych_gateway.gather import Gatherer
 from triptych_gateway.replicas import ReplicaSet
 from triptych_gateway.tasks import Origin
 from triptych_servicekit.errors import Unavailable

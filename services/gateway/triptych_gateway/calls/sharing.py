@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych.v1 import types_pb2 as types
-from triptych_gateway.gather import Entry
+from triptych_gateway.entries import Entry
 from triptych_gateway.tasks import Origin
 from triptych_gateway.work import StageTime
 from triptych_servicekit.errors import TriptychError, Unavailable

@@ -1,0 +1,169 @@
+"""GatewayService's messages to tasks and back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from triptych.v1 import gateway_service_pb2 as pb
+from triptych.v1 import postprocess_service_pb2 as postprocess
+from triptych.v1 import tokenizer_service_pb2 as tokenizer
+from triptych.v1 import types_pb2 as types
+from triptych_bundles.manifest import Bundle
+from triptych_gateway.tasks import (
+    DType,
+    Embedded,
+    EmbedOptions,
+    Input,
+    Pair,
+    Pooling,
+    Similarities,
+    TextOptions,
+    Timing,
+    TokenIds,
+    Truncation,
+    Usage,
+)
+from triptych_servicekit.errors import InvalidArgument, TriptychError, Unimplemented
+from triptych_servicekit.status import to_status
+from triptych_servicekit.tensors import INT32, from_tensor, to_tensor
+
+TRUNCATIONS: Final[Mapping[int, Truncation]] = {
+    tokenizer.TRUNCATION_UNSPECIFIED: "right",
+    tokenizer.TRUNCATION_RIGHT: "right",
+    tokenizer.TRUNCATION_LEFT: "left",
+    tokenizer.TRUNCATION_ERROR: "error",
+}
+POOLINGS: Final[Mapping[int, Pooling]] = {
+    types.POOLING_UNSPECIFIED: "",
+    types.POOLING_CLS: "cls",
+    types.POOLING_MEAN: "mean",
+    types.POOLING_LAST_TOKEN: "last_token",
+}
+DTYPES: Final[Mapping[int, DType]] = {
+    types.DATA_TYPE_UNSPECIFIED: "float32",
+    types.DATA_TYPE_FLOAT32: "float32",
+    types.DATA_TYPE_FLOAT16: "float16",
+    types.DATA_TYPE_INT8: "int8",
+    types.DATA_TYPE_UINT8: "uint8",
+}
+
+
+def read_inputs(inputs: Sequence[tokenizer.TokenizeInput]) -> list[Input]:
+    """The items. Raises InvalidArgument for one that is not set."""
+    return [_input(item, f"inputs[{index}]") for index, item in enumerate(inputs)]
+
+
+def _input(item: tokenizer.TokenizeInput, field: str) -> Input:
+    match item.WhichOneof("input"):
+        case "text":
+            return item.text
+        case "pair":
+            return Pair(item.pair.first, item.pair.second)
+        case "token_ids":
+            field = f"{field}.token_ids.ids"
+            ids = from_tensor(item.token_ids.ids, field, dtypes=INT32, dimensions=(1,))
+            return TokenIds(ids.tolist())
+        case _:
+            raise InvalidArgument(f"{field} is not set", field=field)
+
+
+def read_text_options(text: pb.TextOptions) -> TextOptions:
+    """How inputs become tokens. Windows are refused."""
+    if text.truncation == tokenizer.TRUNCATION_WINDOW:
+        message = "text.truncation: windows are not offered yet"
+        raise Unimplemented(message, field="text.truncation")
+    truncation = TRUNCATIONS.get(text.truncation)
+    if truncation is None:
+        raise _unknown("text.truncation")
+    return TextOptions(truncation, text.max_length, text.prompt_name)
+
+
+def read_embed_options(request: pb.EmbedRequest) -> EmbedOptions:
+    """How vectors become embeddings."""
+    options = request.options
+    pooling, dtype = POOLINGS.get(request.pooling), DTYPES.get(options.dtype)
+    if pooling is None:
+        raise _unknown("pooling")
+    if dtype is None:
+        raise _unknown("options.dtype")
+    normalize = options.normalize if options.HasField("normalize") else None
+    return EmbedOptions(pooling, normalize, options.dimensions, dtype)
+
+
+def _unknown(field: str) -> InvalidArgument:
+    return InvalidArgument(f"{field} is not one of the values that are offered", field=field)
+
+
+def embed_response(embedded: Embedded, elapsed: float) -> pb.EmbedResponse:
+    """The answer of Embed."""
+    return pb.EmbedResponse(
+        model=model_ref(embedded.model),
+        result=postprocess.EmbedResult(embeddings=to_tensor(embedded.embeddings)),
+        errors=item_errors(embedded.errors),
+        usage=_usage(embedded.usage),
+        timing=_timing(embedded.timing, elapsed),
+    )
+
+
+def similarity_response(found: Similarities, elapsed: float) -> pb.SimilarityResponse:
+    """The answer of Similarity."""
+    return pb.SimilarityResponse(
+        model=model_ref(found.model),
+        result=postprocess.SimilarityResult(scores=to_tensor(found.scores)),
+        errors=item_errors(found.errors),
+        usage=_usage(found.usage),
+        timing=_timing(found.timing, elapsed),
+    )
+
+
+def model_message(model: Bundle) -> pb.Model:
+    """One entry of ListModels."""
+    poolings = {name: number for number, name in POOLINGS.items()}
+    message = pb.Model(
+        model=model_ref(model),
+        task=model.task,
+        max_length=model.max_length,
+        dimensions=model.hidden_size,
+        pooling=types.Pooling.ValueType(poolings.get(model.pooling, 0)),  # type: ignore[call-overload]
+        normalize=model.normalize,
+        prompt_names=sorted(model.prompts),
+    )
+    if model.created:
+        message.create_time.CopyFrom(Timestamp(seconds=model.created))
+    return message
+
+
+def model_ref(model: Bundle) -> types.ModelRef:
+    """A model, all three fields set."""
+    return types.ModelRef(name=model.name, version=model.version, digest=model.digest)
+
+
+def item_errors(errors: Mapping[int, TriptychError]) -> list[types.ItemError]:
+    """Errors of items, by index."""
+    return [types.ItemError(index=index, status=to_status(errors[index])) for index in errors]
+
+
+def _usage(usage: Usage) -> pb.Usage:
+    return pb.Usage(
+        prompt_tokens=usage.prompt_tokens,
+        total_tokens=to_tensor(usage.total_tokens),
+        kept_tokens=to_tensor(usage.kept_tokens),
+    )
+
+
+def _timing(timing: Timing, elapsed: float) -> pb.RequestTiming:
+    return pb.RequestTiming(
+        total=_duration(elapsed),
+        tokenize=_duration(timing.tokenize),
+        queue=_duration(timing.queue),
+        encode=_duration(timing.encode),
+        postprocess=_duration(timing.postprocess),
+    )
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration

@@ -1,0 +1,42 @@
+"""The seams of the pipeline: the stages it submits to and the calls it makes there."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from triptych_bundles.manifest import Bundle
+from triptych_gateway.entries import StageCall
+from triptych_gateway.tasks import EmbedOptions, Origin, TextOptions
+
+
+class SubmitsWork(Protocol):
+    """A stage: see stage.Stage."""
+
+    async def submit(self, work: Any, call: StageCall, weight: int, origin: Origin) -> Any:
+        """Send work, gathered with what else waits for an equal call."""
+
+    def available(self) -> bool:
+        """Whether a replica serves."""
+
+
+class Calls(Protocol):
+    """Makes the calls of the stages: the seam to the wire."""
+
+    def tokenize(self, model: Bundle, text: TextOptions) -> StageCall: ...
+    def detokenize(self, model: Bundle, include_special_tokens: bool) -> StageCall: ...
+    def encode(self, model: Bundle, options: EmbedOptions) -> StageCall: ...
+    def embed(self, model: Bundle, options: EmbedOptions) -> StageCall: ...
+    def similarity(self, model: Bundle) -> StageCall: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StageSet:
+    """The three stages."""
+
+    tokenizer: SubmitsWork
+    encoder: SubmitsWork
+    postprocess: SubmitsWork
+
+    def missing(self) -> list[str]:
+        """Names of those without a serving replica."""
+        names = ("tokenizer", "encoder", "postprocess")
+        return [name for name in names if not getattr(self, name).available()]

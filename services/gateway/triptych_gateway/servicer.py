@@ -1,0 +1,113 @@
+"""The gRPC edge: GatewayService over the same platform as REST."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import grpc.aio
+
+from triptych.v1 import gateway_service_pb2 as pb
+from triptych.v1 import gateway_service_pb2_grpc as rpc
+from triptych.v1 import types_pb2 as types
+from triptych_bundles.manifest import Bundle
+from triptych_gateway import identity
+from triptych_gateway.bounds import Bounds, Names
+from triptych_gateway.guard import Guard
+from triptych_gateway.messages import (
+    embed_response,
+    model_message,
+    read_embed_options,
+    read_inputs,
+    read_text_options,
+    similarity_response,
+)
+from triptych_gateway.platform import Platform
+from triptych_gateway.settings import GatewaySettings
+from triptych_gateway.tasks import Origin, Pair
+from triptych_servicekit.errors import Unimplemented
+
+Context = grpc.aio.ServicerContext
+
+INPUTS: Final = Names("inputs[{}]", "inputs[{}].pair.first", "inputs[{}].pair.second")
+PAIRS: Final = Names("pairs[{}]")
+
+
+def _not_offered(what: str) -> Any:
+    """A method that is in the contract and not here yet."""
+
+    async def refuse(*_: object) -> None:
+        raise Unimplemented(f"{what} is not offered yet")
+
+    return refuse
+
+
+class GatewayServicer(rpc.GatewayServiceServicer):
+    """Text in, answer out. Errors are turned into statuses by servicekit's interceptor."""
+
+    def __init__(self, platform: Platform, settings: GatewaySettings) -> None:
+        self._guard = Guard(platform, Bounds.of(settings.requests))
+        self._timeout = settings.requests.timeout
+
+    async def Embed(  # noqa: N802
+        self, request: pb.EmbedRequest, context: Context[Any, Any]
+    ) -> pb.EmbedResponse:
+        """Embeddings."""
+        started = time.perf_counter()
+        origin = self._origin(context)
+        model = self._resolve(request.model)
+        self._guard.bounds.check_count(len(request.inputs), "inputs")
+        embedded = await self._guard.embed(
+            model,
+            read_inputs(request.inputs),
+            INPUTS,
+            read_text_options(request.text),
+            read_embed_options(request),
+            origin,
+        )
+        return embed_response(embedded, time.perf_counter() - started)
+
+    async def Similarity(  # noqa: N802
+        self, request: pb.SimilarityRequest, context: Context[Any, Any]
+    ) -> pb.SimilarityResponse:
+        """Cosines of pairs."""
+        started = time.perf_counter()
+        origin = self._origin(context)
+        model = self._resolve(request.model)
+        self._guard.bounds.check_count(len(request.pairs), "pairs")
+        pairs = [Pair(pair.first, pair.second) for pair in request.pairs]
+        text = read_text_options(request.text)
+        found = await self._guard.similarity(model, pairs, PAIRS, text, origin)
+        return similarity_response(found, time.perf_counter() - started)
+
+    async def ListModels(  # noqa: N802
+        self,
+        request: pb.ListModelsRequest,  # noqa: ARG002
+        context: Context[Any, Any],  # noqa: ARG002
+    ) -> pb.ListModelsResponse:
+        """The models."""
+        models = self._guard.platform.catalog.models()
+        return pb.ListModelsResponse(models=[model_message(model) for model in models])
+
+    Classify = _not_offered("classification")
+    TagTokens = _not_offered("token classification")
+    Rank = _not_offered("ranking")
+    Analyze = _not_offered("doing several tasks at once")
+
+    def _resolve(self, model: types.ModelRef) -> Bundle:
+        return self._guard.platform.catalog.resolve(model.name, model.version, model.digest)
+
+    def _origin(self, context: Context[Any, Any]) -> Origin:
+        metadata = {key: value for key, value in context.invocation_metadata() or ()}  # noqa: C416
+        traceparent, tracestate = identity.trace_context(
+            str(metadata.get("traceparent", "")), str(metadata.get("tracestate", ""))
+        )
+        remaining = context.time_remaining()
+        seconds = self._timeout if remaining is None else min(remaining, self._timeout)
+        return Origin(
+            deadline=time.monotonic() + seconds,
+            request_id=identity.request_id(str(metadata.get("x-request-id", ""))),
+            traceparent=traceparent,
+            tracestate=tracestate,
+            priority=identity.priority(str(metadata.get("x-priority", ""))),
+        )
