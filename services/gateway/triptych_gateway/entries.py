@@ -17,11 +17,12 @@ ALONE: Final = 2
 
 
 class Replica(Protocol):
-    """One replica of a stage and what is in flight to it."""
+    """One replica of a stage, what is in flight to it, and when its turn was last."""
 
     serving: bool
     calls: int
     weight: int
+    turn: int
 
 
 class Pool(Protocol):

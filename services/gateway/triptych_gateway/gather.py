@@ -43,6 +43,7 @@ class Gatherer:
         self._alone: deque[Group] = deque()
         self._reserved: Any = None
         self._scheduled = False
+        self._turns = itertools.count(1)
         self._running: set[asyncio.Task[None]] = set()
         self.pending_weight = 0
 
@@ -93,7 +94,10 @@ class Gatherer:
             self._start(group, replica)
 
     def _roomiest(self, avoid: Any) -> Any:
-        """The serving replica with the least in flight that has room; `avoid` only if alone."""
+        """The serving replica with the least in flight that has room; `avoid` only if alone.
+
+        Equals take turns: where nothing is ever in flight, the first would get everything.
+        """
         free = [
             replica
             for replica in self._pool.serving()
@@ -101,7 +105,9 @@ class Gatherer:
         ]
         others = [replica for replica in free if replica is not avoid]
         return min(
-            others or free, key=lambda replica: (replica.weight, replica.calls), default=None
+            others or free,
+            key=lambda replica: (replica.weight, replica.calls, replica.turn),
+            default=None,
         )
 
     def _next_group(self, replica: Any) -> Group | None:
@@ -146,6 +152,7 @@ class Gatherer:
     def _start(self, group: Group, replica: Any) -> None:
         replica.calls += 1
         replica.weight += group.weight
+        replica.turn = next(self._turns)
         self._budget.deposit()
         task = asyncio.create_task(self._run(group, replica))
         self._running.add(task)

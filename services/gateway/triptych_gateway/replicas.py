@@ -21,7 +21,10 @@ OpenChannel = Callable[[str, str], grpc.aio.Channel]
 
 
 class Replica:
-    """One address of a stage. `calls` and `weight` are in flight, kept by the gatherer."""
+    """One address of a stage.
+
+    `calls` and `weight`, which are in flight, and `turn` are kept by the gatherer.
+    """
 
     def __init__(self, address: str, channel: grpc.aio.Channel, stub: Any) -> None:
         self.address = address
@@ -30,6 +33,7 @@ class Replica:
         self.serving = False
         self.calls = 0
         self.weight = 0
+        self.turn = 0
         self.watch: asyncio.Task[None] | None = None
 
 

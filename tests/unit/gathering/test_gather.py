@@ -28,6 +28,7 @@ class MemoryReplica:
     serving: bool = True
     calls: int = 0
     weight: int = 0
+    turn: int = 0
     seen: list[list[Any]] = field(default_factory=list)
     cancelled: int = 0
     peak: int = 0
@@ -134,6 +135,14 @@ async def test_replicas_share_the_calls() -> None:
     gather = gatherer(*replicas, call_weight=1)
     await asyncio.gather(*(submit(gather, n) for n in range(20)))
     assert [len(replica.seen) for replica in replicas] == [10, 10]
+
+
+async def test_idle_replicas_take_turns() -> None:
+    replicas = [MemoryReplica(), MemoryReplica()]
+    gather = gatherer(*replicas)
+    for number in range(10):
+        await submit(gather, number)
+    assert [len(replica.seen) for replica in replicas] == [5, 5]
 
 
 async def test_cancelled_work_is_not_sent() -> None:
