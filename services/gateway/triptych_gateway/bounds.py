@@ -1,0 +1,123 @@
+"""What is refused before any work is done for it, on every edge alike."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from triptych_bundles.manifest import Bundle
+from triptych_gateway.settings import Requests
+from triptych_gateway.tasks import EmbedOptions, Input, Pair, TextOptions, TokenIds
+from triptych_servicekit.errors import InvalidArgument, TriptychError
+
+EMPTY_INPUT = "EMPTY_INPUT"
+INPUT_TOO_LARGE = "INPUT_TOO_LARGE"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the items of a request are called in it, `{}` standing for their index.
+
+    `first` and `second` are the texts of a pair; empty: the item's own name and theirs.
+    """
+
+    item: str
+    first: str = ""
+    second: str = ""
+
+    def of(self, index: int) -> str:
+        """The item itself."""
+        return self.item.format(index)
+
+    def parts(self, index: int) -> tuple[str, str]:
+        """The two texts of an item that is a pair."""
+        first = self.first or f"{self.item}.first"
+        second = self.second or f"{self.item}.second"
+        return first.format(index), second.format(index)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Caps of one request. `max_characters` bounds the ids of an input as well."""
+
+    max_inputs: int
+    max_characters: int
+
+    @classmethod
+    def of(cls, requests: Requests) -> "Bounds":
+        """The caps that the settings name."""
+        return cls(requests.max_client_batch_size, requests.max_input_characters)
+
+    def check_count(self, count: int, field: str) -> None:
+        """Raises InvalidArgument unless a request may have `count` items in `field`."""
+        if not count:
+            raise InvalidArgument(f"{field} must not be empty", reason=EMPTY_INPUT, field=field)
+        if count > self.max_inputs:
+            message = f"{field} has {count} items, at most {self.max_inputs} are allowed"
+            raise InvalidArgument(message, reason="TOO_MANY_INPUTS", field=field)
+
+    def refused(
+        self, model: Bundle, items: Sequence[Input], names: Names
+    ) -> Mapping[int, TriptychError]:
+        """The items that break a bound, by index, and why."""
+        found = {}
+        for index, item in enumerate(items):
+            error = self._refuse(model, item, index, names)
+            if error is not None:
+                found[index] = error
+        return found
+
+    def _refuse(
+        self, model: Bundle, item: Input, index: int, names: Names
+    ) -> InvalidArgument | None:
+        # Naming a field costs more than checking it, and nearly all items are fine.
+        if isinstance(item, str):
+            return None if self._fits(item) else self._text_error(item, names.of(index))
+        if isinstance(item, TokenIds):
+            return self._refuse_ids(model, item.ids, names.of(index))
+        if self._fits(item.first) and self._fits(item.second):
+            return None
+        return self._refuse_pair(item, *names.parts(index))
+
+    def _fits(self, text: str) -> bool:
+        return 0 < len(text) <= self.max_characters
+
+    def _refuse_pair(self, pair: Pair, first: str, second: str) -> InvalidArgument:
+        if self._fits(pair.first):
+            return self._text_error(pair.second, second)
+        return self._text_error(pair.first, first)
+
+    def _text_error(self, text: str, field: str) -> InvalidArgument:
+        if not text:
+            return InvalidArgument(f"{field} must not be empty", reason=EMPTY_INPUT, field=field)
+        return self._too_large(f"{len(text)} characters", field)
+
+    def _too_large(self, size: str, field: str) -> InvalidArgument:
+        message = f"{field} has {size}, at most {self.max_characters} are allowed"
+        return InvalidArgument(message, reason=INPUT_TOO_LARGE, field=field)
+
+    def _refuse_ids(self, model: Bundle, ids: Sequence[int], field: str) -> InvalidArgument | None:
+        if not ids:
+            return InvalidArgument(f"{field} must not be empty", reason=EMPTY_INPUT, field=field)
+        if len(ids) > self.max_characters:
+            return self._too_large(f"{len(ids)} token ids", field)
+        if min(ids) < 0 or max(ids) >= model.vocab_size:
+            message = f"{field}: token ids must be from 0 to {model.vocab_size - 1}"
+            return InvalidArgument(message, field=field)
+        return None
+
+
+def check_text(model: Bundle, text: TextOptions) -> None:
+    """Raises InvalidArgument naming the option that the model does not allow."""
+    if text.max_length > model.max_length:
+        message = f"max_length is {text.max_length}, the model's maximum is {model.max_length}"
+        raise InvalidArgument(message, field="max_length")
+    if text.prompt_name and text.prompt_name not in model.prompts:
+        known = ", ".join(sorted(model.prompts)) or "none"
+        message = f"prompt_name is unknown; the model's prompts: {known}"
+        raise InvalidArgument(message, field="prompt_name")
+
+
+def check_embed(model: Bundle, options: EmbedOptions) -> None:
+    """Raises InvalidArgument naming the option that the model does not allow."""
+    if options.dimensions > model.hidden_size:
+        message = f"dimensions is {options.dimensions}, the model has {model.hidden_size}"
+        raise InvalidArgument(message, field="dimensions")

@@ -1,0 +1,152 @@
+"""The /api/v1 routes: everything the platform does with texts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from triptych_bundles.manifest import Bundle
+from triptych_gateway.bounds import Bounds, Names
+from triptych_gateway.guard import Guard, raise_first
+from triptych_gateway.pairs import distinct_texts
+from triptych_gateway.routes.answers import (
+    VECTOR_FORMATS,
+    Encode,
+    Entry,
+    dump,
+    entries,
+    native,
+)
+from triptych_gateway.routes.bodies import parse
+from triptych_gateway.routes.exchange import Answer, Cost, Exchange
+from triptych_gateway.routes.inputs import read_inputs, read_pairs, read_sequences
+from triptych_gateway.routes.native_schemas import (
+    DetokenizeBody,
+    EmbedBody,
+    SimilarityBody,
+    TextBody,
+    TokenizeBody,
+)
+from triptych_gateway.routes.token_entries import token_entries
+from triptych_gateway.tasks import Embedded, EmbedOptions, Pair, Similarities, TextOptions
+from triptych_servicekit.errors import InvalidArgument
+
+
+@dataclass(frozen=True, slots=True)
+class NativeRoutes:
+    """Endpoints."""
+
+    guard: Guard
+
+    async def embed(self, exchange: Exchange) -> Answer:
+        """An embedding for each input."""
+        body = parse(EmbedBody, exchange.content, self.guard.bounds)
+        model = self.guard.platform.catalog.resolve(body.model)
+        inputs, names = read_inputs(body.inputs, "inputs", self.guard.bounds)
+        options = EmbedOptions(body.pooling or "", body.normalize, body.dimensions or 0, body.dtype)
+        embedded = await self.guard.embed(
+            model, inputs, names, _text_options(body), options, exchange.origin()
+        )
+        if len(embedded.errors) == len(inputs):
+            raise_first(embedded.errors)
+        rows = _embeddings(embedded, VECTOR_FORMATS[body.encoding_format])
+        cost = Cost.of(embedded.usage, embedded.errors)
+        data = entries(len(inputs), embedded.errors, rows)
+        for index in cost.cut:
+            data[index]["truncated"] = True
+        return native(model, data, cost, embedded.timing)
+
+    async def similarity(self, exchange: Exchange) -> Answer:
+        """The cosine of each pair of texts."""
+        body = parse(SimilarityBody, exchange.content, self.guard.bounds)
+        model = self.guard.platform.catalog.resolve(body.model)
+        pairs, names = _read_pairs(body, self.guard.bounds)
+        found = await self.guard.similarity(
+            model, pairs, names, _text_options(body), exchange.origin()
+        )
+        if len(found.errors) == len(pairs):
+            raise_first(found.errors)
+        cost = Cost.of(found.usage)
+        data = entries(len(pairs), found.errors, _scores(found, pairs, cost))
+        return native(model, data, cost, found.timing)
+
+    async def tokenize(self, exchange: Exchange) -> Answer:
+        """The tokens of each input and their places in it."""
+        body = parse(TokenizeBody, exchange.content, self.guard.bounds)
+        model = self.guard.platform.catalog.resolve(body.model)
+        inputs, names = read_inputs(body.inputs, "inputs", self.guard.bounds)
+        text = _text_options(body, layout=True, add_special_tokens=body.add_special_tokens)
+        found = await self.guard.tokenize(model, inputs, names, text, exchange.origin())
+        if len(found.errors) == len(inputs):
+            raise_first(found.errors)
+        data = entries(len(inputs), found.errors, token_entries(found, inputs))
+        return native(model, data, Cost.of(found.usage, found.errors), found.timing)
+
+    async def detokenize(self, exchange: Exchange) -> Answer:
+        """The text behind each sequence of token ids."""
+        body = parse(DetokenizeBody, exchange.content, self.guard.bounds)
+        model = self.guard.platform.catalog.resolve(body.model)
+        sequences, names = read_sequences(body.input_ids, "input_ids", self.guard.bounds)
+        found = await self.guard.detokenize(
+            model, sequences, names, not body.skip_special_tokens, exchange.origin()
+        )
+        if len(found.errors) == len(sequences):
+            raise_first(found.errors)
+        texts = ({"text": text} for i, text in enumerate(found.texts) if i not in found.errors)
+        data = entries(len(sequences), found.errors, texts)
+        cost = Cost(sum(len(sequence.ids) for sequence in sequences))
+        return native(model, data, cost, found.timing)
+
+    async def models(self, exchange: Exchange) -> Answer:  # noqa: ARG002
+        """The models that are served and what they can do."""
+        models = self.guard.platform.catalog.models()
+        return Answer(dump({"data": [_card(model) for model in models]}))
+
+
+def _text_options(
+    body: TextBody, *, layout: bool = False, add_special_tokens: bool = True
+) -> TextOptions:
+    return TextOptions(
+        body.truncation_direction if body.truncate else "error",
+        body.max_length or 0,
+        body.prompt_name,
+        add_special_tokens,
+        layout,
+    )
+
+
+def _embeddings(embedded: Embedded, encode: Encode) -> Iterator[Entry]:
+    return ({"embedding": encode(row)} for row in embedded.embeddings)
+
+
+def _read_pairs(body: SimilarityBody, bounds: Bounds) -> tuple[list[Pair], Names]:
+    source, targets = body.source, body.targets
+    if body.pairs is not None and source is None and targets is None:
+        return read_pairs(body.pairs, "pairs", bounds)
+    if body.pairs is not None or source is None or targets is None:
+        message = "give either pairs, or source and targets"
+        raise InvalidArgument(message, field="source" if body.pairs is None else "pairs")
+    bounds.check_count(len(targets), "targets")
+    names = Names("targets[{}]", "source", "targets[{}]")
+    return [Pair(source, target) for target in targets], names
+
+
+def _scores(found: Similarities, pairs: list[Pair], cost: Cost) -> Iterator[Entry]:
+    good = [pair for index, pair in enumerate(pairs) if index not in found.errors]
+    distinct = distinct_texts(pairs) if cost.cut else []
+    cut = {distinct[row] for row in cost.cut}
+    for pair, score in zip(good, found.scores, strict=True):
+        truncated = pair.first in cut or pair.second in cut
+        yield {"score": score, **({"truncated": True} if truncated else {})}
+
+
+def _card(model: Bundle) -> Entry:
+    return {
+        "name": model.name,
+        "version": model.version,
+        "digest": model.digest,
+        "task": model.task,
+        "dimensions": model.hidden_size,
+        "max_length": model.max_length,
+        "pooling": model.pooling,
+        "normalize": model.normalize,
+        "prompts": sorted(model.prompts),
+    }
