@@ -124,3 +124,26 @@ async def test_a_client_that_leaves_cancels_its_work() -> None:
             metrics = await client.get(f"http://127.0.0.1:{server.operations_port}/metrics")
         assert 'code="499",route="/v1/embeddings"' in metrics.text
         del reader
+
+
+async def test_large_bodies_share_their_room() -> None:
+    """Bodies that do not end hold their bytes; one more than fits is refused, and room returns."""
+    http = Http(max_buffered_bytes=300_000)
+    async with serving(LocalPlatform([local_bundle()]), GatewaySettings(http=http)) as own:
+        head = b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n"
+        port = own.http_port
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        for _, writer in held:
+            writer.write(head + b" " * 200_000)
+            await writer.drain()
+        answers = [asyncio.ensure_future(reader.readline()) for reader, _ in held]
+        done, _ = await asyncio.wait(answers, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        assert {task.result().split()[1] for task in done} == {b"429"}
+        for task in answers:
+            task.cancel()
+        for _, writer in held:
+            writer.close()
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            body = json.dumps({**BODY, "user": "x" * 250_000})
+            await asyncio.sleep(0.2)
+            assert (await client.post("/v1/embeddings", content=body)).status_code == 200

@@ -7,6 +7,7 @@ Stop, on SIGTERM or SIGINT: NOT_SERVING → stop accepting → finish within gra
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -159,6 +160,9 @@ class Server:
         await self._application.start()
         if self._http:
             await self._http.start()
+        # What was loaded stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         self._serving = True
         self._watch = asyncio.create_task(self._watch_health())
         logger.info("ready", extra=self._ports())

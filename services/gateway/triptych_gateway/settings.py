@@ -23,6 +23,9 @@ class Http:
     host: str = setting("127.0.0.1", "Address of the REST listener; 0.0.0.0 in a container.")
     port: int = setting(8080, "Port of the REST listener.", minimum=0, maximum=65535)
     max_body_bytes: int = setting(16 * groups.MEBIBYTE, "Largest request body.", minimum=1024)
+    max_buffered_bytes: int = setting(
+        256 * groups.MEBIBYTE, "Large bodies being read, all together.", minimum=1024
+    )
 
 
 @dataclass(frozen=True, slots=True)

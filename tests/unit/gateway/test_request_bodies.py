@@ -95,7 +95,7 @@ def _finite(value: Any) -> Any:
 
 
 async def bodies_that_are_large() -> AsyncIterator[bytes]:
-    size = 16_000_000
+    size = 8_000_000
     yield b"[" * size
     yield b'{"a":' * (size // 5)
     yield b'{"model":"local","inputs":[' + b"[]," * (size // 3) + b"[]]}"

@@ -25,6 +25,7 @@ from triptych_gateway.routes.failures import failure
 from triptych_gateway.routes.native import NativeRoutes
 from triptych_gateway.routes.openai import OpenAIRoutes
 from triptych_gateway.routes.pages import ASSETS, ASSETS_PACKAGE, Pages
+from triptych_gateway.routes.reading import BodyReader
 from triptych_gateway.settings import GatewaySettings
 from triptych_servicekit.errors import TriptychError
 from triptych_servicekit.http import Message, Receive, Send
@@ -61,10 +62,10 @@ class RestApplication(FastAPI):
 def build_app(platform: Platform, settings: GatewaySettings, metrics: Metrics) -> FastAPI:
     """The REST application over a platform."""
     guard = Guard(platform, Bounds.of(settings.requests))
-    pages = Pages(platform)
+    reader, pages = BodyReader(settings.http), Pages(platform)
     routes = [
-        *_openai_routes(OpenAIRoutes(guard), settings.http.max_body_bytes),
-        *_native_routes(NativeRoutes(guard), settings.http.max_body_bytes),
+        *_openai_routes(OpenAIRoutes(guard), reader),
+        *_native_routes(NativeRoutes(guard), reader),
         *_page_routes(pages),
     ]
     app = RestApplication(routes, settings, metrics)
@@ -72,11 +73,11 @@ def build_app(platform: Platform, settings: GatewaySettings, metrics: Metrics) -
     return app
 
 
-def _openai_routes(routes: OpenAIRoutes, limit: int) -> Iterator[EdgeRoute]:
+def _openai_routes(routes: OpenAIRoutes, reader: BodyReader) -> Iterator[EdgeRoute]:
     yield TaskRoute(
         "/v1/embeddings",
         routes.embeddings,
-        max_body_bytes=limit,
+        reader,
         **described_task("Embed texts", OPENAI, openai.EmbeddingsBody, openai.EmbeddingsAnswer),
     )
     yield EdgeRoute(
@@ -90,7 +91,7 @@ def _openai_routes(routes: OpenAIRoutes, limit: int) -> Iterator[EdgeRoute]:
     )
 
 
-def _native_routes(routes: NativeRoutes, limit: int) -> Iterator[EdgeRoute]:
+def _native_routes(routes: NativeRoutes, reader: BodyReader) -> Iterator[EdgeRoute]:
     tasks = (
         ("embed", routes.embed, "Embed inputs", native.EmbedBody, native.EmbedAnswer),
         (
@@ -111,7 +112,7 @@ def _native_routes(routes: NativeRoutes, limit: int) -> Iterator[EdgeRoute]:
     )
     for name, endpoint, summary, body, answer in tasks:
         description = described_task(summary, NATIVE, body, answer)
-        yield TaskRoute(f"/api/v1/{name}", endpoint, max_body_bytes=limit, **description)
+        yield TaskRoute(f"/api/v1/{name}", endpoint, reader, **description)
     yield EdgeRoute(
         "/api/v1/models", routes.models, **described("List models", NATIVE, native.ModelCards)
     )

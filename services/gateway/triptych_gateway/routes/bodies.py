@@ -1,16 +1,12 @@
-"""Request bodies: read within their limit, parsed once, refused by the name of a field."""
+"""Request bodies: parsed once, refused by the name of a field."""
 
-import asyncio
 import re
 from typing import Any, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from triptych_gateway.bounds import Bounds
-from triptych_gateway.routes.exchange import Exchange
-from triptych_gateway.routes.failures import ClientGone
-from triptych_servicekit.errors import DeadlineExceeded, InvalidArgument, PayloadTooLarge
-from triptych_servicekit.http import Message, Receive
+from triptych_servicekit.errors import InvalidArgument
 
 # A field name of the client's own making is quoted up to this length.
 MAX_QUOTED: Final = 64
@@ -61,54 +57,15 @@ def _check_structure(content: bytes, bounds: Bounds) -> None:
     Each costs the parser a hundred times its two bytes: 16 MB of empty lists take seconds.
     """
     limit = MARKS + MARKS_PER_INPUT * bounds.max_inputs
-    if len(content) > limit and _marks(content) > limit:  # texts have such characters too
-        if _marks(_STRING.sub(b"", content)) > limit:
-            message = f"the body has more than {limit} lists, objects and fields"
-            raise InvalidArgument(message, reason="BODY_TOO_COMPLEX", field="body")
+    if len(content) <= limit or _marks(content) <= limit:
+        return
+    if _marks(_STRING.sub(b"", content)) > limit:  # texts have such characters too
+        message = f"the body has more than {limit} lists, objects and fields"
+        raise InvalidArgument(message, reason="BODY_TOO_COMPLEX", field="body")
 
 
 def _marks(content: bytes) -> int:
     return content.count(b"[") + content.count(b"{") + content.count(b":")
-
-
-async def read_body(exchange: Exchange, receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises PayloadTooLarge before more than `limit` bytes are kept."""
-    declared = exchange.fields.get(b"content-length", b"0")
-    if not declared.isdigit() or int(declared) > limit:
-        raise _too_large(limit)
-    message = await receive()
-    if not message.get("more_body"):
-        return _chunk(message, limit)
-    try:
-        async with asyncio.timeout(exchange.time_left()):
-            return await _read_rest(_chunk(message, limit), receive, limit)
-    except TimeoutError:
-        raise DeadlineExceeded("the request's time ended before its body was read") from None
-
-
-async def _read_rest(first: bytes, receive: Receive, limit: int) -> bytes:
-    chunks, left = [first], limit - len(first)
-    more = True
-    while more:
-        message = await receive()
-        chunk = _chunk(message, left, limit)
-        left -= len(chunk)
-        chunks.append(chunk)
-        more = message.get("more_body", False)
-    return b"".join(chunks)
-
-
-def _chunk(message: Message, left: int, limit: int | None = None) -> bytes:
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    chunk: bytes = message.get("body", b"")
-    if len(chunk) > left:
-        raise _too_large(left if limit is None else limit)
-    return chunk
-
-
-def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"the body is larger than {limit} bytes", field="body")
 
 
 def _invalid(error: ValidationError) -> InvalidArgument:

@@ -8,9 +8,9 @@ from typing import Any, Final, TypeVar
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from triptych_gateway.routes.bodies import read_body
 from triptych_gateway.routes.exchange import SCOPE_KEY, Answer, Exchange
 from triptych_gateway.routes.failures import ClientGone, failure
+from triptych_gateway.routes.reading import BodyReader
 from triptych_gateway.settings import GatewaySettings
 from triptych_servicekit import logs
 from triptych_servicekit.errors import PayloadTooLarge
@@ -104,12 +104,12 @@ class EdgeRoute(APIRoute):
 class TaskRoute(EdgeRoute):
     """A route with a body and with work that ends when the client leaves."""
 
-    def __init__(self, path: str, endpoint: Endpoint, *, max_body_bytes: int, **kinds: Any) -> None:
+    def __init__(self, path: str, endpoint: Endpoint, reader: BodyReader, **kinds: Any) -> None:
         super().__init__(path, endpoint, methods=["POST"], **kinds)
-        self._limit = max_body_bytes
+        self._reader = reader
 
     async def _answer(self, exchange: Exchange, receive: Receive) -> Answer:
-        exchange.content = await read_body(exchange, receive, self._limit)
+        exchange.content = await self._reader.read(exchange, receive)
         return await while_connected(receive, self.endpoint(exchange))
 
 
