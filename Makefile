@@ -31,7 +31,7 @@ export TRIPTYCH_MODELS_REPOSITORY := $(REPOSITORY)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-18s%s\n", $$1, $$2}' Makefile
 
 .PHONY: run
 run: $(RUNTIME) $(BUNDLE) ## start the platform on this machine; Ctrl-C stops it
@@ -45,8 +45,8 @@ test: $(DEVELOPMENT) $(BUNDLE) ## unit and integration tests; those marked `data
 	$(PYTEST) $(if $(TRIPTYCH_TEST_DATA),,-m 'not data') tests/unit tests/integration
 
 .PHONY: e2e
-e2e: $(DEVELOPMENT) $(BUNDLE) ## tests of the whole platform, from outside
-	$(PYTEST) tests/e2e
+e2e: $(DEVELOPMENT) ## tests of the platform in containers; needs a Docker engine with compose
+	$(PYTEST) --timeout 900 tests/e2e
 
 .PHONY: check-long
 check-long: $(DEVELOPMENT) $(BUNDLE) ## tests that take longer than a change should wait
@@ -87,6 +87,14 @@ stubs: $(DEVELOPMENT) ## generate the Python of protos/ anew, and a wheel of it 
 	$(SYNC) --reinstall-package triptych-contracts
 	$(UV) build --wheel --package triptych-contracts --out-dir dist
 
+.PHONY: docs
+docs: $(DEVELOPMENT) ## write docs/settings.md from the code
+	.venv/bin/python docs/write_settings.py
+
+.PHONY: bench
+bench: $(DEVELOPMENT) $(BUNDLE) ## useful tokens a second, the platform over the bare runtime, interleaved
+	.venv/bin/python benchmarks/useful_tokens.py --repository $(REPOSITORY)
+
 .PHONY: clean
 clean: ## remove environments, caches and what was generated; bundles stay
 	rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache dist libs/contracts/triptych
@@ -116,3 +124,31 @@ $(BUNDLE): | $(RUNTIME)
 
 $(BUF):
 	npm install --no-save --no-audit --no-fund --loglevel=error --prefix $(BUF_FOLDER) @bufbuild/buf@$(BUF_VERSION)
+
+# Containers. What of them is released, and from which commit, is said in .env and by git.
+LAYERED = docker compose -f compose.yaml -f compose.$(1).yaml up -d --wait
+images up up-gpu up-observability: export TRIPTYCH_REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+
+.PHONY: images
+images: ## build every image but the GPU's
+	docker compose build
+
+.PHONY: up
+up: ## start the platform in containers, and wait until it is healthy
+	docker compose up -d --wait
+
+.PHONY: up-gpu
+up-gpu: ## the same, with the encoder on an NVIDIA GPU
+	$(call LAYERED,gpu)
+
+.PHONY: up-observability
+up-observability: ## the same, with Prometheus on port 9090
+	$(call LAYERED,observability)
+
+.PHONY: logs
+logs: ## follow the containers' logs
+	docker compose logs --follow --tail 100
+
+.PHONY: down
+down: ## stop and remove the containers; the volumes stay
+	docker compose down --remove-orphans

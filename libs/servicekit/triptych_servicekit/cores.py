@@ -5,17 +5,29 @@ import os
 from pathlib import Path
 from typing import Final
 
-CGROUP_CPU_MAX: Final = Path("/sys/fs/cgroup/cpu.max")
+CGROUP: Final = Path("/sys/fs/cgroup")
 
 
-def available_cores(cpu_max: Path = CGROUP_CPU_MAX) -> int:
-    """Cores by affinity and by the container's quota (cgroup v2), rounded up, at least 1."""
-    return max(1, min(len(os.sched_getaffinity(0)), _quota(cpu_max)))
+def available_cores(cgroup: Path = CGROUP) -> int:
+    """Cores by affinity and by the container's quota (cgroup v2 or v1), rounded up, at least 1."""
+    return max(1, min(len(os.sched_getaffinity(0)), _quota(cgroup)))
 
 
-def _quota(cpu_max: Path) -> int:
+def _quota(cgroup: Path) -> int:
     try:
-        quota, period = cpu_max.read_text().split()
-        return math.ceil(int(quota) / int(period))
-    except (OSError, ValueError):  # no cgroup v2, or "max": no quota
+        quota, period = _microseconds(cgroup)
+    except (OSError, ValueError):  # no cgroup of either kind, or "max": no quota
         return os.cpu_count() or 1
+    # v1 writes -1 where there is no quota
+    return math.ceil(quota / period) if quota > 0 else os.cpu_count() or 1
+
+
+def _microseconds(cgroup: Path) -> tuple[int, int]:
+    unified = cgroup / "cpu.max"
+    if unified.exists():
+        quota, period = unified.read_text().split()
+    else:
+        quota, period = (
+            (cgroup / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period")
+        )
+    return int(quota), int(period)
