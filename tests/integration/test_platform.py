@@ -105,6 +105,15 @@ def test_text_over_the_maximum_is_cut_and_said_so(platform: Session) -> None:
     assert (second["truncated"], second["total_tokens"]) == (True, 402)
 
 
+def test_an_option_that_a_stage_refuses_has_the_clients_name(platform: Session) -> None:
+    with httpx.Client(base_url=platform.http_url, timeout=60) as client:
+        answer = client.post("/api/v1/embed", json={"inputs": "hello", "max_length": 2})
+    error = answer.json()["error"]
+    assert answer.status_code == 400
+    assert error["param"] == "max_length"
+    assert "options" not in error["message"]
+
+
 def test_where_the_time_went_is_in_the_headers(platform: Session) -> None:
     with httpx.Client(base_url=platform.http_url, timeout=60) as client:
         answer = client.post(

@@ -31,7 +31,16 @@ async def invoke(method: Any, request: Any, entries: Entries) -> Any:
     except grpc.aio.AioRpcError as failure:
         if failure.code() in CUT_OFF:
             raise Unavailable("the stage went away") from None
-        raise from_rpc_error(failure) from None
+        raise _in_the_clients_words(from_rpc_error(failure)) from None
+
+
+def _in_the_clients_words(error: TriptychError) -> TriptychError:
+    """A stage names its own `options.<name>`; to the gateway's clients the option is `<name>`."""
+    field = (error.field or "").removeprefix("options.")
+    if not field or field == error.field:
+        return error
+    message = error.message.replace(error.field or "", field)
+    return type(error)(message, reason=error.reason, field=field, retry_after=error.retry_after)
 
 
 def contexts(entries: Entries, counts: Iterable[int]) -> list[types.CallContext]:
