@@ -8,6 +8,7 @@ all at once, by a client on the same cores. The two alternate, and the medians a
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 import uvloop
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -25,6 +25,10 @@ from triptych_bundles.manifest import Bundle
 from triptych_bundles.repository import Repository
 from triptych_local.session import running
 from triptych_servicekit.cores import available_cores
+
+os.putenv("ORT_DISABLE_TELEMETRY", "1")  # read at the import
+
+import onnxruntime
 
 BUDGETS: Final = (256, 512, 1024)
 HEADERS: Final = b"POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b"

@@ -1,11 +1,11 @@
 """Whether a bundle gives its golden vectors on this machine."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from triptych_bundles import (
@@ -21,6 +21,11 @@ from triptych_bundles import (
 from triptych_models.errors import GoldenMismatch, ModelError
 from triptych_models.progress import Say
 from triptych_models.tokenization import encode, load_tokenizer
+
+# The library's wheels report their use to its maker unless they are told not to before the import.
+os.putenv("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
 
 Ids: TypeAlias = NDArray[np.int32]
 Vectors: TypeAlias = Mapping[str, NDArray[np.float32]]

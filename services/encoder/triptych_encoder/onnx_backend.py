@@ -1,14 +1,19 @@
 """The reference backend: onnxruntime on the CPU."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from triptych_encoder.backend import PaddedBatch
+
+# The library's wheels report their use to its maker unless they are told not to before the import.
+os.putenv("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
 
 PROVIDER: Final = "CPUExecutionProvider"
 _TYPES: Final = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import socket
 import time
@@ -76,7 +77,7 @@ class ReplicaSet:
         self._set(replica, serving=False)
         if replica.watch:
             replica.watch.cancel()
-            replica.watch = asyncio.create_task(self._watch(replica))
+            self._begin_watch(replica)
 
     async def start(self) -> None:
         """Look the names up once, then again and again."""
@@ -113,7 +114,7 @@ class ReplicaSet:
         channel = self._open_channel(address, host)
         replica = Replica(address, channel, self._open_stub(channel))
         self._replicas[address] = replica
-        replica.watch = asyncio.create_task(self._watch(replica))
+        self._begin_watch(replica)
 
     def _remove(self, address: str) -> None:
         replica = self._replicas.pop(address)
@@ -132,6 +133,10 @@ class ReplicaSet:
             replica.watch.cancel()
             await asyncio.gather(replica.watch, return_exceptions=True)
         await replica.channel.close()
+
+    def _begin_watch(self, replica: Replica) -> None:
+        # In a context of its own: it outlives the request that may have given cause for it.
+        replica.watch = asyncio.create_task(self._watch(replica), context=contextvars.Context())
 
     async def _watch(self, replica: Replica) -> None:
         """Follow the replica's health for as long as it is one of ours."""
