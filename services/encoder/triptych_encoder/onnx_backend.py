@@ -50,6 +50,4 @@ def _options() -> onnxruntime.SessionOptions:
     options.inter_op_num_threads = 1
     # Spinning threads of several sessions take the cores from each other.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Repeated shapes are rare here; a planned arena for each of them only costs memory.
-    options.enable_mem_pattern = False
     return options

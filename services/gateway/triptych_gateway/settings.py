@@ -59,8 +59,8 @@ class Requests:
 class Gathering:
     """How requests share stage calls. What does not fit the window waits and shares the next."""
 
-    window_calls: int = setting(8, "Calls in flight per encoder replica.", minimum=1)
-    window_tokens: int = setting(16384, "Tokens in flight per encoder replica.", minimum=16)
+    window_calls: int = setting(16, "Calls in flight per encoder replica.", minimum=1)
+    window_tokens: int = setting(32768, "Tokens in flight per encoder replica.", minimum=16)
     call_tokens: int = setting(2048, "Tokens after which an encoder call is full.", minimum=16)
     light_window_calls: int = setting(
         2, "Calls in flight per tokenizer or postprocess replica.", minimum=1
