@@ -35,6 +35,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._max_concurrent = max_concurrent
         self._ready = ready
         self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no call of ours is in progress."""
+        await self._idle.wait()
+
+    def _count(self, change: int) -> None:
+        self._running += change
+        self._metrics.in_flight.set(self._running)
+        (self._idle.clear if self._running else self._idle.set)()
 
     async def intercept_service(
         self,
@@ -62,13 +73,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             code = "INTERNAL"
             try:
                 self._admit()
-                self._running += 1
-                self._metrics.in_flight.set(self._running)
+                self._count(1)
                 try:
                     response = await behaviour(request, context)
                 finally:
-                    self._running -= 1
-                    self._metrics.in_flight.set(self._running)
+                    self._count(-1)
                 code = "OK"
                 return response
             except asyncio.CancelledError:

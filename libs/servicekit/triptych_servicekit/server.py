@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 # How often the health that callers watch is held against the application's real state.
 HEALTH_INTERVAL = 0.25
+# How long connections stay open after the last answer was written: closed at once, what the kernel
+# still holds of a large answer is lost with them.
+FLUSH_SECONDS = 0.25
 
 
 class Settings(Protocol):
@@ -95,6 +98,11 @@ class Server:
         self._settings = settings
         self._serving = False
         self._health = DrainingHealthServicer()
+        self._interceptor = CallInterceptor(
+            application.metrics,
+            settings.limits.max_concurrent_requests,
+            lambda: self._serving,
+        )
         self._grpc = self._build_grpc()
         self._names = [*application.register(self._grpc), ""]
         names = [*self._names[:-1], health.SERVICE_NAME, reflection.SERVICE_NAME]
@@ -109,13 +117,8 @@ class Server:
 
     def _build_grpc(self) -> grpc.aio.Server:
         settings = self._settings
-        interceptor = CallInterceptor(
-            self._application.metrics,
-            settings.limits.max_concurrent_requests,
-            lambda: self._serving,
-        )
         return grpc.aio.server(
-            interceptors=[interceptor],
+            interceptors=[self._interceptor],
             options=server_options(settings.limits, settings.lifecycle),
         )
 
@@ -173,21 +176,27 @@ class Server:
 
     async def stop(self) -> None:
         """The five steps. Safe to call after a start that failed."""
-        lifecycle = self._settings.lifecycle
         if self._watch:
             self._watch.cancel()
             await self._health.enter_graceful_shutdown()
             logger.info("stopping")
-            await asyncio.sleep(lifecycle.drain_delay)
+            await asyncio.sleep(self._settings.lifecycle.drain_delay)
+        stopping = [self._finish_calls(), *([self._http.stop()] if self._http else [])]
+        await asyncio.gather(*stopping)
         self._health.end_watches()
-        listeners = [self._grpc.stop(lifecycle.grace)]
-        if self._http:
-            listeners.append(self._http.stop())
-        await asyncio.gather(*listeners)
-        self._serving = False
+        await self._grpc.stop(0)
         await self._application.stop()
         await self._operations.stop()
         logger.info("stopped")
+
+    async def _finish_calls(self) -> None:
+        """Refuse new calls and wait, within grace, until those in progress are answered."""
+        was_serving, self._serving = self._serving, False
+        if was_serving:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.lifecycle.grace):
+                    await self._interceptor.idle()
+            await asyncio.sleep(FLUSH_SECONDS)
 
     async def _watch_health(self) -> None:
         while True:
