@@ -126,6 +126,7 @@ async def test_refusals_name_the_field_and_the_limit(bundle_repository: Path) ->
     wrong_type = request([[101, 102]])
     wrong_type.sequences.input_ids.CopyFrom(to_tensor(np.zeros(2, np.float32)))
     unset = request([[101, 102]], [pb.OutputSpec()])
+    pooling = request([[101, 102]], [pb.OutputSpec(kind=1, pooling=99)])  # type: ignore[arg-type]
     segments = request([[101, 102]], [pb.OutputSpec(kind=pb.OUTPUT_KIND_SEGMENTS)])
     counts = request([[101, 102]], contexts=[types.CallContext(item_count=2)])
     unknown = request([[101, 102]], model=types.ModelRef(name="nope"))
@@ -141,6 +142,7 @@ async def test_refusals_name_the_field_and_the_limit(bundle_repository: Path) ->
             (wrong_type, "sequences.input_ids.dtype"),
             (unset, "outputs[0].kind"),
             (counts, "contexts.item_count"),
+            (pooling, "outputs[0].pooling"),
         ):
             error = await refusal(stub.Encode(bad))
             assert isinstance(error, InvalidArgument)

@@ -177,6 +177,14 @@ def test_reflection_alone_is_enough(platform: Session) -> None:
     assert ids.tolist() == [101, 7592, 2088, 102]
 
 
+def test_a_request_within_every_limit_is_answered_however_large(platform: Session) -> None:
+    texts = ["a" * 65_535] * 140  # more than one tokenizer call may carry
+    with httpx.Client(base_url=platform.http_url, timeout=60) as client:
+        answer = client.post("/v1/embeddings", json={"model": "all-minilm-l6-v2", "input": texts})
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["data"]) == 140
+
+
 async def test_a_thousand_requests_at_once_all_answer(platform: Session) -> None:
     texts = [f"request {n} " + "and so on " * (n % 7) for n in range(1000)]
     limits = httpx.Limits(max_connections=None)

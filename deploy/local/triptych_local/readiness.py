@@ -2,13 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from triptych_local.ports import LOOPBACK
 from triptych_local.service import OPERATIONS, Service
 
 INTERVAL: Final = 0.05
+# Longer than a start takes: what is still missing then is worth a line.
+REPORT_INTERVAL: Final = 10.0
 # A service that accepts and does not answer counts as not ready.
 PROBE_TIMEOUT: Final = 2.0
 LARGEST_ANSWER: Final = 64 * 1024
@@ -19,15 +21,32 @@ class NotReadyError(Exception):
     """Services did not become ready in time; the message says which and why."""
 
 
-async def wait_ready(services: Iterable[Service], timeout: float) -> None:
-    """Return once every service is ready. Raises NotReadyError after `timeout` seconds."""
+async def wait_ready(
+    services: Iterable[Service], timeout: float, tell: Callable[[str], None]
+) -> None:
+    """Return once every service is ready; every REPORT_INTERVAL `tell` is told what is missing.
+
+    Raises NotReadyError after `timeout` seconds.
+    """
     missing = {service.name: "was not asked yet" for service in services}
+    telling = asyncio.create_task(_report(missing, tell))
     try:
         async with asyncio.timeout(timeout):
             await asyncio.gather(*(_wait(service, missing) for service in services))
     except TimeoutError:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
-        raise NotReadyError(f"not ready after {timeout:g} s: {reasons}") from None
+        raise NotReadyError(f"not ready after {timeout:g} s: {_reasons(missing)}") from None
+    finally:
+        telling.cancel()
+
+
+async def _report(missing: dict[str, str], tell: Callable[[str], None]) -> None:
+    while True:
+        await asyncio.sleep(REPORT_INTERVAL)
+        tell(f"waiting: {_reasons(missing)}")
+
+
+def _reasons(missing: dict[str, str]) -> str:
+    return "; ".join(f"{name}: {reason}" for name, reason in missing.items())
 
 
 async def _wait(service: Service, missing: dict[str, str]) -> None:
@@ -53,9 +72,17 @@ async def _get(port: int) -> bytes:
     reader, writer = await asyncio.open_connection(LOOPBACK, port)
     try:
         writer.write(REQUEST)
-        return await reader.read(LARGEST_ANSWER)
+        return await _read_all(reader)
     finally:
         writer.close()
+
+
+async def _read_all(reader: asyncio.StreamReader) -> bytes:
+    """Up to LARGEST_ANSWER bytes: head and body may come in pieces."""
+    answer = b""
+    while len(answer) < LARGEST_ANSWER and (piece := await reader.read(LARGEST_ANSWER)):
+        answer += piece
+    return answer
 
 
 def _explain(body: bytes) -> str:

@@ -82,7 +82,7 @@ class Supervisor:
             self._verdict.set_result(code)
 
     async def _welcome(self) -> None:
-        await wait_ready(self._plan.services, self._plan.ready_timeout)
+        await wait_ready(self._plan.services, self._plan.ready_timeout, self._console.note)
         self._ready = True
         self._record()
         self._console.announce(self._plan.welcome)

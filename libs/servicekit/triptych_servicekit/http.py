@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from triptych_servicekit.groups import Tls
 from triptych_servicekit.settings import SettingsError
@@ -24,13 +25,26 @@ KEEP_ALIVE = 75
 
 
 class HttpListener:
-    """One ASGI application on one port."""
+    """One ASGI application on one port.
 
-    def __init__(self, app: AsgiApp, host: str, port: int, tls: Tls, grace: float) -> None:
+    `protocol` is uvicorn's class for connections; h11's bounds a request's head to 64 KiB.
+    """
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        host: str,
+        port: int,
+        tls: Tls,
+        grace: float,
+        protocol: type[asyncio.Protocol] = H11Protocol,
+    ) -> None:
         self._socket = bind(host, port)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             app,
+            http=protocol,
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,

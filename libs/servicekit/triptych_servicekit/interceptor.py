@@ -113,6 +113,8 @@ def _identify(context: grpc.aio.ServicerContext[Any, Any]) -> None:
 async def _abort(
     context: grpc.aio.ServicerContext[Any, Any], error: TriptychError, method: str
 ) -> NoReturn:
+    if context.done():  # the caller's time is over or it has left: nobody reads a status
+        raise asyncio.CancelledError
     status = to_status(error)
     logger.debug("%s refused", method, extra={"reason": error.reason, "error": error.message})
     await context.abort(

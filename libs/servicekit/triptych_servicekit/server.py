@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol, TypeVar
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 # How often the health that callers watch is held against the application's real state.
 HEALTH_INTERVAL = 0.25
+# More connections than the hard caps let in at once.
+MAX_OPEN_FILES = 65_536
 # How long connections stay open after the last answer was written: closed at once, what the kernel
 # still holds of a large answer is lost with them.
 FLUSH_SECONDS = 0.25
@@ -88,6 +91,8 @@ class HttpApplication(Application, Protocol):
     def http_host(self) -> str: ...
     @property
     def http_port(self) -> int: ...
+    @property
+    def http_protocol(self) -> type[asyncio.Protocol]: ...
 
 
 class Server:
@@ -148,7 +153,8 @@ class Server:
         if app is None:
             return None
         host, port = application.http_host, application.http_port  # type: ignore[attr-defined]
-        return HttpListener(app, host, port, self._settings.tls, grace)
+        protocol = application.http_protocol  # type: ignore[attr-defined]
+        return HttpListener(app, host, port, self._settings.tls, grace, protocol)
 
     def _reasons_not_to_call(self) -> Sequence[str]:
         if not self._serving:
@@ -168,7 +174,9 @@ class Server:
         gc.freeze()
         self._serving = True
         self._watch = asyncio.create_task(self._watch_health())
-        logger.info("ready", extra=self._ports())
+        if problems := self._application.unready():
+            logger.warning("started, not ready", extra={"problems": list(problems)})
+        logger.info("listening", extra=self._ports())
 
     def _ports(self) -> dict[str, int]:
         ports = {"grpc": self.port, "operations": self.operations_port, "http": self.http_port}
@@ -238,6 +246,7 @@ def main(
     )
     parser.parse_args()
     logs.configure("triptych", "INFO", "text")
+    _allow_connections()
     try:
         settings = load(settings_type)
         application = build(settings)
@@ -252,6 +261,14 @@ def main(
         logger.exception("the service failed")
         return 1
     return 0
+
+
+def _allow_connections() -> None:
+    """Raise the soft limit of open files, often 1,024, to the hard one: each connection is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _serve(application: Application, settings: Settings) -> None:

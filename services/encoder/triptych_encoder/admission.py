@@ -5,7 +5,7 @@ from typing import Final
 
 from triptych_encoder.batch import Batch
 from triptych_encoder.settings import Batching
-from triptych_servicekit.errors import InvalidArgument, Overloaded
+from triptych_servicekit.errors import DeadlineExceeded, InvalidArgument, Overloaded
 
 # Weight of the newest measurement of the rate; about the last twenty runs count.
 SMOOTHING: Final = 0.1
@@ -29,7 +29,10 @@ class Admission:
         self._rate += (SMOOTHING if self._rate else 1.0) * (rate - self._rate)
 
     def admit(self, tokens: int, queued_tokens: int, deadline: float) -> None:
-        """Let a call of `tokens` in or raise Overloaded, or InvalidArgument if it never fits."""
+        """Let a call of `tokens` in.
+
+        Raises Overloaded, DeadlineExceeded, or InvalidArgument for a call that never fits.
+        """
         if tokens > self._limits.max_call_tokens:
             raise InvalidArgument(
                 f"a call may carry {self._limits.max_call_tokens} tokens, this one has {tokens}",
@@ -37,7 +40,10 @@ class Admission:
                 reason="TOO_MANY_TOKENS",
             )
         wait = queued_tokens / self._rate if self._rate else 0.0
-        limit = min(self._limits.max_queue_wait, deadline - time.monotonic())
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise DeadlineExceeded("the call's time was over when it arrived")
+        limit = min(self._limits.max_queue_wait, remaining)
         if queued_tokens + tokens > self._limits.max_queued_tokens or wait > limit:
             raise Overloaded(
                 f"{queued_tokens} tokens are queued, about {wait:.1f} s of work", retry_after=wait

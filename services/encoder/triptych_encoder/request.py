@@ -16,7 +16,7 @@ from triptych_servicekit.items import check_count
 from triptych_servicekit.tensors import FLOATS, INT32, from_tensor
 
 MAX_OUTPUTS: Final = 8
-POOLINGS: Final = {
+POOLINGS: Final[dict[int, str]] = {
     types.POOLING_CLS: "cls",
     types.POOLING_MEAN: "mean",
     types.POOLING_LAST_TOKEN: "last_token",
@@ -114,7 +114,7 @@ def _output(spec: pb.OutputSpec, field: str, model: EncoderModel) -> str:
 def _name(spec: pb.OutputSpec, field: str, model: EncoderModel) -> str:
     match spec.kind:
         case pb.OUTPUT_KIND_POOLED:
-            return POOLED_PREFIX + (POOLINGS.get(spec.pooling) or model.pooling)
+            return POOLED_PREFIX + _pooling(spec.pooling, field, model)
         case pb.OUTPUT_KIND_HIDDEN:
             return HIDDEN
         case pb.OUTPUT_KIND_SEGMENTS | pb.OUTPUT_KIND_TOKEN_LOGITS:
@@ -122,6 +122,14 @@ def _name(spec: pb.OutputSpec, field: str, model: EncoderModel) -> str:
             raise Unimplemented(f"{field}: {kind} is not served by this version", field=field)
         case _:
             raise InvalidArgument(f"{field}.kind must be set", field=f"{field}.kind")
+
+
+def _pooling(pooling: int, field: str, model: EncoderModel) -> str:
+    if pooling == types.POOLING_UNSPECIFIED:
+        return model.pooling
+    if pooling not in POOLINGS:
+        raise InvalidArgument(f"{field}.pooling is unknown", field=f"{field}.pooling")
+    return POOLINGS[pooling]
 
 
 def check_hidden_size(names: Sequence[str], tokens: int, hidden: int, limit: int) -> None:

@@ -20,6 +20,7 @@ from triptych.v1 import gateway_service_pb2_grpc as rpc
 from triptych_gateway.admission import Admission
 from triptych_gateway.calls import GrpcCalls
 from triptych_gateway.catalog import Catalog
+from triptych_gateway.connection import BoundedProtocol
 from triptych_gateway.entries import Window
 from triptych_gateway.gather import Gatherer
 from triptych_gateway.pipeline import Pipeline
@@ -40,6 +41,7 @@ class GatewayApplication:
     """See servicekit's HttpApplication."""
 
     name = "gateway"
+    http_protocol = BoundedProtocol
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
@@ -53,7 +55,7 @@ class GatewayApplication:
             StageSet(*self._stages),
             GrpcCalls(),
             admission,
-            settings.gathering.max_call_tokens,
+            settings.gathering,
         )
         self.http_app = build_app(self._pipeline, settings, self.metrics)
         self.http_host = settings.http.host
@@ -64,8 +66,10 @@ class GatewayApplication:
 
     def _build_stages(self) -> tuple[Stage, Stage, Stage]:
         gathering, targets = self._settings.gathering, self._settings.stages
-        items = gathering.light_call_items
-        light = Window(gathering.light_window_calls, gathering.light_window_calls * items, items)
+        calls = gathering.light_window_calls
+        characters, rows = gathering.tokenizer_call_characters, gathering.postprocess_call_rows
+        texts = Window(calls, calls * characters, characters)
+        vectors = Window(calls, calls * rows, rows)
         heavy = Window(gathering.window_calls, gathering.window_tokens, gathering.call_tokens)
         tokenizer, encoder, postprocess = (
             module.DESCRIPTOR.services_by_name[name].full_name
@@ -78,7 +82,7 @@ class GatewayApplication:
         return (
             self._stage(
                 "tokenizer", tokenizer, targets.tokenizer,
-                tokenizer_service_pb2_grpc.TokenizerServiceStub, light,
+                tokenizer_service_pb2_grpc.TokenizerServiceStub, texts,
             ),
             self._stage(
                 "encoder", encoder, targets.encoder,
@@ -86,7 +90,7 @@ class GatewayApplication:
             ),
             self._stage(
                 "postprocess", postprocess, targets.postprocess,
-                postprocess_service_pb2_grpc.PostprocessServiceStub, light,
+                postprocess_service_pb2_grpc.PostprocessServiceStub, vectors,
             ),
         )  # fmt: skip
 

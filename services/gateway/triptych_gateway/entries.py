@@ -1,6 +1,8 @@
 """What is gathered: entries, the groups they go out in, and whom they go to."""
 
 import asyncio
+import copy
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -52,15 +54,21 @@ class Window:
 
 
 class Entry(Generic[W, R]):
-    """One request's part of a call. `weight` is in tokens for the encoder, else in items."""
+    """One request's part of a call.
 
-    __slots__ = ("call", "future", "origin", "weight", "work")
+    `weight` is in tokens for the encoder, in characters for the tokenizer, else in items.
+    `submitted` and `sent` are on the clock of `time.monotonic`; `sent` is 0 until it has gone out.
+    """
+
+    __slots__ = ("call", "future", "origin", "sent", "submitted", "weight", "work")
 
     def __init__(self, work: W, call: StageCall, weight: int, origin: Origin) -> None:
         self.work = work
         self.call = call
         self.weight = weight
         self.origin = origin
+        self.submitted = time.monotonic()
+        self.sent = 0.0
         self.future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
 
     def fail(self, error: TriptychError) -> None:
@@ -93,9 +101,11 @@ class Group:
                 entry.future.set_result(result)
 
     def fail(self, error: TriptychError) -> None:
-        """End every entry with an error."""
+        """End every entry with an error of its own: raised in several places, one would keep
+        the frames of all of them.
+        """
         for entry in self.entries:
-            entry.fail(error)
+            entry.fail(copy.copy(error))
 
     def cancel_with(self, task: "asyncio.Task[None]") -> None:
         """Cancel the task that makes the call when the last of the entries has been."""

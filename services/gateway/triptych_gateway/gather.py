@@ -47,8 +47,12 @@ class Gatherer:
         self._running: set[asyncio.Task[None]] = set()
         self.pending_weight = 0
 
-    async def submit(self, work: W, call: StageCall, weight: int, origin: Origin) -> Any:
+    async def submit(
+        self, work: W, call: StageCall, weight: int, origin: Origin
+    ) -> tuple[Any, float]:
         """The result of `work`, sent with what else waits for an equal call.
+
+        With it the seconds that it was held here before it went out.
 
         Raises what the call raised. Cancelling drops the work if it has not gone out yet, and
         cancels its call once nobody waits for any part of it.
@@ -57,7 +61,8 @@ class Gatherer:
         self._pending.setdefault(call, deque()).append(entry)
         self.pending_weight += weight
         self.wake()
-        return await entry.future
+        result = await entry.future
+        return result, entry.sent - entry.submitted
 
     def wake(self) -> None:
         """Send what can be sent, after everything that arrives in this turn of the loop."""
@@ -154,6 +159,8 @@ class Gatherer:
         replica.weight += group.weight
         replica.turn = next(self._turns)
         self._budget.deposit()
+        for entry in group.entries:
+            entry.sent = time.monotonic()
         task = asyncio.create_task(self._run(group, replica))
         self._running.add(task)
         task.add_done_callback(self._running.discard)

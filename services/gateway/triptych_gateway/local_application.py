@@ -8,6 +8,7 @@ import grpc.aio
 
 from triptych.v1 import gateway_service_pb2
 from triptych.v1 import gateway_service_pb2_grpc as rpc
+from triptych_gateway.connection import BoundedProtocol
 from triptych_gateway.local_platform import LocalPlatform
 from triptych_gateway.routes import build_app
 from triptych_gateway.servicer import GatewayServicer
@@ -21,6 +22,7 @@ class LocalApplication:
     """See servicekit's HttpApplication."""
 
     name = "gateway"
+    http_protocol = BoundedProtocol
 
     def __init__(self, platform: LocalPlatform, settings: GatewaySettings) -> None:
         self._platform = platform

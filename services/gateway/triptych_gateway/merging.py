@@ -21,29 +21,40 @@ class Chunk:
     """
 
     def __init__(
-        self, tokenized: TokenizeResult, rows: NDArray[Any], positions: NDArray[np.int64]
+        self,
+        tokenized: TokenizeResult,
+        rows: NDArray[Any],
+        positions: NDArray[np.int64],
+        timing: Timing,
     ) -> None:
         self.tokenized = tokenized
         self.rows = rows
         self.positions = positions
         self.errors: Errors = dict(tokenized.errors)
-        self.timing = Timing(tokenize=tokenized.time.compute)
+        self.timing = timing
 
     @classmethod
-    def of(cls, tokenized: TokenizeResult, width: int) -> "Chunk":
-        """A chunk that has been tokenized and has no vectors, of `width` numbers, yet."""
+    def of(cls, tokenized: TokenizeResult, held: float, width: int) -> "Chunk":
+        """A chunk that has been tokenized and has no vectors, of `width` numbers, yet.
+
+        `held` is how many seconds it waited here before it went out.
+        """
         keep = np.ones(len(tokenized.total_tokens), bool)
         keep[list(tokenized.errors)] = False
-        return cls(tokenized, np.empty((0, width), np.float32), np.flatnonzero(keep))
+        timing = Timing(tokenize=tokenized.time.compute, queue=held + tokenized.time.queue)
+        nothing = np.empty((0, width), np.float32)
+        return cls(tokenized, nothing, np.flatnonzero(keep), timing)
 
-    def take_vectors(self, encoded: RowsResult) -> None:
+    def take_vectors(self, encoded: RowsResult, held: float) -> None:
         """The encoder has answered."""
-        self.timing.merge(Timing(queue=encoded.time.queue, encode=encoded.time.compute))
+        self.timing.encode = encoded.time.compute
+        self.timing.queue += held + encoded.time.queue
         self._take(encoded)
 
-    def take_answer(self, answer: RowsResult) -> None:
+    def take_answer(self, answer: RowsResult, held: float) -> None:
         """Postprocess has answered."""
-        self.timing.merge(Timing(postprocess=answer.time.compute))
+        self.timing.postprocess = answer.time.compute
+        self.timing.queue += held + answer.time.queue
         self._take(answer)
 
     def _take(self, result: RowsResult) -> None:
@@ -65,9 +76,7 @@ class Chunk:
 def embedded(model: Bundle, chunks: Sequence[Chunk]) -> Embedded:
     """The answer of all chunks."""
     rows = [chunk.rows for chunk in chunks if len(chunk.rows)] or [chunks[0].rows]
-    timing = Timing()
-    for chunk in chunks:
-        timing.merge(chunk.timing)
+    timing = max((chunk.timing for chunk in chunks), key=lambda timing: timing.total)
     sizes = [len(chunk.tokenized.total_tokens) for chunk in chunks]
     errors = _shifted([chunk.errors for chunk in chunks], sizes)
     return Embedded(model, _join(rows), usage(chunks), errors, timing)

@@ -15,9 +15,11 @@ import numpy as np
 from triptych_bundles.manifest import Bundle
 from triptych_gateway.admission import Admission, estimate_tokens
 from triptych_gateway.catalog import Catalog
+from triptych_gateway.cutting import cut, weight_of
 from triptych_gateway.merging import Chunk, detokenized, embedded, tokens
 from triptych_gateway.pairs import PairRows, distinct_texts
 from triptych_gateway.seams import Calls, StageSet
+from triptych_gateway.settings import Gathering
 from triptych_gateway.tasks import (
     Detokenized,
     Embedded,
@@ -27,7 +29,6 @@ from triptych_gateway.tasks import (
     Pair,
     Similarities,
     TextOptions,
-    Timing,
     TokenIds,
     Tokens,
 )
@@ -36,7 +37,6 @@ from triptych_gateway.work import (
     DetokenizeWork,
     EmbedWork,
     EncodeWork,
-    RowsResult,
     SimilarityWork,
     TokenizeResult,
     TokenizeWork,
@@ -44,6 +44,7 @@ from triptych_gateway.work import (
 from triptych_servicekit.errors import DeadlineExceeded, TriptychError
 
 T = TypeVar("T")
+InputT = TypeVar("InputT", bound=Input)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Job:
 
 
 class Pipeline:
-    """The gateway's Platform. `max_call_tokens` bounds one encoder call."""
+    """The gateway's Platform."""
 
     def __init__(
         self,
@@ -65,13 +66,13 @@ class Pipeline:
         stages: StageSet,
         calls: Calls,
         admission: Admission,
-        max_call_tokens: int,
+        limits: Gathering,
     ) -> None:
         self.catalog = catalog
         self._stages = stages
         self._calls = calls
         self._admission = admission
-        self._max_call_tokens = max_call_tokens
+        self._limits = limits
 
     def unready(self) -> Sequence[str]:
         """Models and stages that are missing."""
@@ -107,7 +108,7 @@ class Pipeline:
         """See Platform."""
         job = Job(model, text, origin)
         work = [self._tokenize(job, part) for part in self._cut(inputs, model)]
-        return tokens(model, await self._admitted(work, 0, origin))
+        return tokens(model, [result for result, _ in await self._admitted(work, 0, origin)])
 
     async def detokenize(
         self,
@@ -123,10 +124,10 @@ class Pipeline:
         ]
         return detokenized(model, await self._admitted(work, 0, origin))
 
-    def _cut(self, items: Sequence[T], model: Bundle) -> list[Sequence[T]]:
-        """Parts that fit an encoder call however long their texts are."""
-        size = max(1, self._max_call_tokens // model.max_length)
-        return [items[start : start + size] for start in range(0, len(items), size)]
+    def _cut(self, inputs: Sequence[InputT], model: Bundle) -> list[Sequence[InputT]]:
+        """Parts that fit an encoder call however long their texts are, and a tokenizer call."""
+        most = max(1, self._limits.max_call_tokens // model.max_length)
+        return list(cut(inputs, most, self._limits.max_call_characters))
 
     async def _admitted(
         self, work: "Sequence[Coroutine[Any, Any, T]]", estimate: int, origin: Origin
@@ -142,34 +143,31 @@ class Pipeline:
             for part in work:
                 part.close()  # those that were never begun
 
-    async def _tokenize(self, job: Job, inputs: Sequence[Input]) -> TokenizeResult:
+    async def _tokenize(self, job: Job, inputs: Sequence[Input]) -> tuple[TokenizeResult, float]:
+        """Token sequences, and the seconds that the inputs were held."""
         call = self._calls.tokenize(job.model, job.text)
-        result: TokenizeResult = await self._stages.tokenizer.submit(
-            TokenizeWork(inputs), call, len(inputs), job.origin
-        )
-        return result
+        work, weight = TokenizeWork(inputs), weight_of(inputs)
+        return await self._stages.tokenizer.submit(work, call, weight, job.origin)
 
     async def _encode(self, job: Job, inputs: Sequence[Input]) -> Chunk:
         """Raw vectors of the inputs that have no error."""
-        tokenized = await self._tokenize(job, inputs)
-        chunk = Chunk.of(tokenized, job.model.hidden_size)
+        tokenized, held = await self._tokenize(job, inputs)
+        chunk = Chunk.of(tokenized, held, job.model.hidden_size)
         if len(tokenized.lengths):
             work = EncodeWork(tokenized.input_ids, tokenized.lengths, tokenized.token_type_ids)
             call = self._calls.encode(job.model, job.options)
-            encoded: RowsResult = await self._stages.encoder.submit(
-                work, call, len(tokenized.input_ids), job.origin
-            )
-            chunk.take_vectors(encoded)
+            weight = len(tokenized.input_ids)
+            chunk.take_vectors(*await self._stages.encoder.submit(work, call, weight, job.origin))
         return chunk
 
     async def _embed(self, job: Job, inputs: Sequence[Input]) -> Chunk:
         chunk = await self._encode(job, inputs)
         if len(chunk.rows):
             call = self._calls.embed(job.model, job.options)
-            result: RowsResult = await self._stages.postprocess.submit(
-                EmbedWork(chunk.rows), call, len(chunk.rows), job.origin
+            work, weight = EmbedWork(chunk.rows), len(chunk.rows)
+            chunk.take_answer(
+                *await self._stages.postprocess.submit(work, call, weight, job.origin)
             )
-            chunk.take_answer(result)
         return chunk
 
     async def _compare(self, job: Job, texts: Sequence[str], pairs: Sequence[Pair]) -> Similarities:
@@ -179,12 +177,11 @@ class Pipeline:
         if len(rows):
             work = SimilarityWork(encoded.embeddings, rows.first(), rows.second())
             call = self._calls.similarity(job.model)
-            result: RowsResult = await self._stages.postprocess.submit(
-                work, call, len(rows), job.origin
-            )
+            result, held = await self._stages.postprocess.submit(work, call, len(rows), job.origin)
             scores = result.rows
             rows.fail(result.errors)
-            encoded.timing.merge(Timing(postprocess=result.time.compute))
+            encoded.timing.postprocess = result.time.compute
+            encoded.timing.queue += held + result.time.queue
         return Similarities(job.model, scores, encoded.usage, rows.errors, encoded.timing)
 
     async def _detokenize(
@@ -197,8 +194,9 @@ class Pipeline:
         lengths = np.array([len(sequence.ids) for sequence in sequences], np.int32)
         ids = np.concatenate([np.asarray(sequence.ids, np.int32) for sequence in sequences])
         call = self._calls.detokenize(model, include_special_tokens)
-        result: DetokenizeResult = await self._stages.tokenizer.submit(
-            DetokenizeWork(ids, lengths), call, len(sequences), origin
+        result: DetokenizeResult
+        result, _ = await self._stages.tokenizer.submit(
+            DetokenizeWork(ids, lengths), call, weight_of(sequences), origin
         )
         return result
 

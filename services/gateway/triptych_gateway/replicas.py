@@ -144,9 +144,14 @@ class ReplicaSet:
         request = health_pb2.HealthCheckRequest(service=self._service)
         serving = health_pb2.HealthCheckResponse.SERVING
         while True:
+            heard = False
             with contextlib.suppress(grpc.aio.AioRpcError):
-                async for response in stub.Watch(request, wait_for_ready=True):
+                # A replica that is thought to serve is asked at once; one that is not, waited for.
+                async for response in stub.Watch(request, wait_for_ready=not replica.serving):
+                    heard = True
                     self._set(replica, serving=response.status == serving)
+            if heard and replica.serving:
+                continue  # a connection ends with its age, too: only silence means that it is gone
             self._set(replica, serving=False)
             await asyncio.sleep(WATCH_RETRY)
 

@@ -11,8 +11,13 @@ from triptych_gateway.tasks import EmbedOptions, Origin, TextOptions
 class SubmitsWork(Protocol):
     """A stage: see stage.Stage."""
 
-    async def submit(self, work: Any, call: StageCall, weight: int, origin: Origin) -> Any:
-        """Send work, gathered with what else waits for an equal call."""
+    async def submit(
+        self, work: Any, call: StageCall, weight: int, origin: Origin
+    ) -> tuple[Any, float]:
+        """Send work, gathered with what else waits for an equal call.
+
+        Returns its result and the seconds it was held before it went out.
+        """
 
     def available(self) -> bool:
         """Whether a replica serves."""

@@ -65,8 +65,14 @@ class Gathering:
     light_window_calls: int = setting(
         2, "Calls in flight per tokenizer or postprocess replica.", minimum=1
     )
-    light_call_items: int = setting(
-        256, "Items after which a tokenizer or postprocess call is full.", minimum=1
+    tokenizer_call_characters: int = setting(
+        65_536, "Characters after which a tokenizer call is full.", minimum=1024
+    )
+    postprocess_call_rows: int = setting(
+        256, "Vectors after which a postprocess call is full.", minimum=1
+    )
+    max_call_characters: int = setting(
+        1_048_576, "Most characters of one tokenizer call; a larger request is split.", minimum=1024
     )
     max_call_tokens: int = setting(
         16384, "Most tokens of one encoder call; a larger request is split.", minimum=16

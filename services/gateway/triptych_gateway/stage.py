@@ -30,7 +30,9 @@ class Stage:
         self._giving_up: asyncio.TimerHandle | None = None
         replicas.on_change(self._changed)
 
-    async def submit(self, work: W, call: StageCall, weight: int, origin: Origin) -> Any:
+    async def submit(
+        self, work: W, call: StageCall, weight: int, origin: Origin
+    ) -> tuple[Any, float]:
         """See Gatherer.submit. Raises Unavailable where the stage has been gone for too long."""
         since = self._replicas.down_since
         if since is not None and time.monotonic() - since > self._hold_timeout:

@@ -69,19 +69,20 @@ class Origin:
 
 @dataclass(slots=True)
 class Timing:
-    """Seconds a request spent. Its parts run side by side: each figure is the longest of them."""
+    """Seconds a request spent: computing in each stage, and in `queue` waiting for any of them.
+
+    Of a request in several parts, which run side by side, these are the times of the longest.
+    """
 
     tokenize: float = 0.0
     queue: float = 0.0
     encode: float = 0.0
     postprocess: float = 0.0
 
-    def merge(self, other: "Timing") -> None:
-        """Keep the longer of each."""
-        self.tokenize = max(self.tokenize, other.tokenize)
-        self.queue = max(self.queue, other.queue)
-        self.encode = max(self.encode, other.encode)
-        self.postprocess = max(self.postprocess, other.postprocess)
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.tokenize + self.queue + self.encode + self.postprocess
 
 
 @dataclass(frozen=True, slots=True)

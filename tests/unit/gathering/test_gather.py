@@ -88,7 +88,9 @@ def origin() -> Origin:
 
 
 async def submit(to: Gatherer, work: Any, options: str = "", weight: int = 1) -> Any:
-    return await to.submit(work, MemoryCall(options), weight, origin())
+    result, held = await to.submit(work, MemoryCall(options), weight, origin())
+    assert held >= 0
+    return result
 
 
 async def test_what_arrives_together_goes_together() -> None:

@@ -66,6 +66,9 @@ class Edge:
             await _tell(exchange, error, receive)
         finally:
             self._record(exchange)
+            # Exchange and scope hold each other: a large body would wait for the collector.
+            del scope[SCOPE_KEY]
+            exchange.content = b""
 
     async def _answer(self, exchange: Exchange, receive: Receive) -> None:
         scope = exchange.scope

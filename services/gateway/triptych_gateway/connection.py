@@ -1,0 +1,69 @@
+"""HTTP connections whose request heads are bounded in size and in time."""
+
+import asyncio
+from typing import Any, Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# What the largest common proxies pass on; a head may exceed it by one read of the socket.
+MAX_HEAD_BYTES: Final = 64 * 1024
+# From the first byte of a head, or from the connection, to the end of the head.
+HEAD_TIMEOUT: Final = 20.0
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which bounds neither. Bodies are bounded where they are read."""
+
+    head_timeout = HEAD_TIMEOUT
+    _timer: asyncio.TimerHandle | None = None
+    _heads = 0
+    _waiting_bytes = 0
+    _header_bytes = 0
+
+    def connection_made(self, transport: Any) -> None:
+        """Expect a head."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expect nothing."""
+        self._head_ended()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse a head that goes on over several reads and over its limit."""
+        heads = self._heads
+        super().data_received(data)
+        if self._timer is not None and heads == self._heads:
+            self._waiting_bytes += len(data)
+            if self._waiting_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response(f"The request's head is larger than {MAX_HEAD_BYTES} bytes.")
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count one header; the parser turns the error into an answer of 400."""
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > MAX_HEAD_BYTES:
+            raise httptools.HttpParserError("the head is too large")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """A head has ended."""
+        self._head_ended()
+        super().on_headers_complete()
+
+    def _expect_head(self) -> None:
+        self._head_ended()
+        self._heads += 1
+        self._waiting_bytes = self._header_bytes = 0
+        self._timer = self.loop.call_later(self.head_timeout, self.transport.close)
+
+    def _head_ended(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
