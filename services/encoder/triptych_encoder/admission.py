@@ -9,24 +9,31 @@ from triptych_servicekit.errors import DeadlineExceeded, InvalidArgument, Overlo
 
 # Weight of the newest measurement of the rate; about the last twenty runs count.
 SMOOTHING: Final = 0.1
+# Full runs before the rate is believed: about half a second of work.
+MIN_FULL_RUNS: Final = 10
 
 
 class Admission:
     """Estimates the wait from the tokens ahead and the rate at which tokens are encoded.
 
-    Until a rate has been measured only the caps on tokens hold.
+    The rate is learnt from full runs: small ones, and the first after a start, say nothing about
+    what the encoder can do. Until enough have been seen only the caps on tokens hold.
     """
 
     def __init__(self, batching: Batching, workers: int) -> None:
         self._limits = batching
         self._workers = workers
         self._rate = 0.0
+        self._full_runs = 0
 
     def observe(self, batch: Batch, started: float, seconds: float) -> None:  # noqa: ARG002
-        """Learn from a finished run; its price counts as tokens, or small runs would mislead."""
-        tokens = batch.tokens + self._limits.run_overhead_tokens
-        rate = self._workers * tokens / max(seconds, 1e-9)
-        self._rate += (SMOOTHING if self._rate else 1.0) * (rate - self._rate)
+        """Learn from a finished run, if it was a full one."""
+        if batch.tokens * 2 < self._limits.max_batch_tokens:
+            return
+        self._full_runs += 1
+        rate = self._workers * batch.tokens / max(seconds, 1e-9)
+        # a plain mean at first, so that no single run decides
+        self._rate += max(SMOOTHING, 1 / self._full_runs) * (rate - self._rate)
 
     def admit(self, tokens: int, queued_tokens: int, deadline: float) -> None:
         """Let a call of `tokens` in.
@@ -39,7 +46,7 @@ class Admission:
                 field="sequences.lengths",
                 reason="TOO_MANY_TOKENS",
             )
-        wait = queued_tokens / self._rate if self._rate else 0.0
+        wait = queued_tokens / self._rate if self._full_runs >= MIN_FULL_RUNS else 0.0
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise DeadlineExceeded("the call's time was over when it arrived")

@@ -21,13 +21,13 @@ class Batching:
     """How sequences share runs of the graph, and how many may wait."""
 
     max_batch_tokens: int = setting(
-        512,
+        384,
         "Most tokens of a run, padding included; a longer sequence runs alone. On a CPU more"
         " tokens only leave the cache.",
         minimum=16,
     )
     run_overhead_tokens: int = setting(
-        64, "What starting a run costs, in tokens; weighs padding against more runs.", minimum=0
+        32, "What starting a run costs, in tokens; weighs padding against more runs.", minimum=0
     )
     max_call_tokens: int = setting(16384, "Most tokens of one Encode call.", minimum=16)
     max_queued_tokens: int = setting(1_048_576, "Most tokens that wait or run.", minimum=16)
