@@ -30,7 +30,7 @@ async def test_the_wait_is_estimated_from_full_runs() -> None:
     for _ in range(MIN_FULL_RUNS):
         admission.observe(full, 0.0, 0.2)  # 2 workers: 1,000 tokens a second
     admission.admit(10, 1_900, later())
-    with pytest.raises(Overloaded, match="about 2.1 s") as refused:
+    with pytest.raises(Overloaded, match=r"about 2\.1 s") as refused:
         admission.admit(10, 2_100, later())
     assert refused.value.retry_after == pytest.approx(2.1)
     with pytest.raises(Overloaded):
