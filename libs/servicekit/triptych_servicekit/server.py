@@ -4,22 +4,18 @@ Start: bind every port → answer health with NOT_SERVING → `application.start
 Stop, on SIGTERM or SIGINT: NOT_SERVING → stop accepting → finish within grace → cancel → release.
 """
 
-import argparse
 import asyncio
 import contextlib
 import gc
 import logging
-import resource
-import signal
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
 
 import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from triptych_servicekit import logs
 from triptych_servicekit.channels import server_credentials, server_options
 from triptych_servicekit.groups import Lifecycle, Limits, Listen, Telemetry, Tls
 from triptych_servicekit.health import DrainingHealthServicer
@@ -27,14 +23,12 @@ from triptych_servicekit.http import AsgiApp, HttpListener
 from triptych_servicekit.interceptor import CallInterceptor
 from triptych_servicekit.metrics import Metrics
 from triptych_servicekit.operations import operations_app
-from triptych_servicekit.settings import SettingsError, load, manual
+from triptych_servicekit.settings import SettingsError
 
 logger = logging.getLogger(__name__)
 
 # How often the health that callers watch is held against the application's real state.
 HEALTH_INTERVAL = 0.25
-# More connections than the hard caps let in at once.
-MAX_OPEN_FILES = 65_536
 # How long connections stay open after the last answer was written: closed at once, what the kernel
 # still holds of a large answer is lost with them.
 FLUSH_SECONDS = 0.25
@@ -53,9 +47,6 @@ class Settings(Protocol):
     def lifecycle(self) -> Lifecycle: ...
     @property
     def telemetry(self) -> Telemetry: ...
-
-
-S = TypeVar("S", bound=Settings)
 
 
 class Application(Protocol):
@@ -225,67 +216,4 @@ async def running(application: Application, settings: Settings) -> AsyncIterator
         await server.start()
         yield server
     finally:
-        await server.stop()
-
-
-def main(
-    settings_type: type[S],
-    build: Callable[[S], Application],
-    description: str,
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
-) -> int:
-    """The command line of a service: read the settings once, build, serve until a signal.
-
-    Returns the process's exit code: 0 after an orderly stop, 1 after a failure, 2 for settings
-    that cannot be used, a busy port among them.
-    """
-    parser = argparse.ArgumentParser(
-        description=description,
-        epilog=manual(settings_type),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.parse_args()
-    logs.configure("triptych", "INFO", "text")
-    _allow_connections()
-    try:
-        settings = load(settings_type)
-        application = build(settings)
-        telemetry = settings.telemetry
-        logs.configure(application.name, telemetry.log_level, telemetry.log_format)
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(_serve(application, settings))
-    except SettingsError as error:
-        logger.error("%s", error)
-        return 2
-    except Exception:
-        logger.exception("the service failed")
-        return 1
-    return 0
-
-
-def _allow_connections() -> None:
-    """Raise the soft limit of open files, often 1,024, to the hard one: each connection is one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-async def _serve(application: Application, settings: Settings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    server = Server(application, settings)
-    starting = asyncio.create_task(server.start())
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            await starting
-            await stop.wait()
-        else:
-            starting.cancel()
-    finally:
-        stopping.cancel()
         await server.stop()

@@ -2,7 +2,7 @@
 
 import sys
 
-from triptych_servicekit.server import main
+from triptych_servicekit.command import main
 from triptych_tokenizer.application import TokenizerApplication
 from triptych_tokenizer.settings import TokenizerSettings
 
