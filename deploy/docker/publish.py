@@ -8,11 +8,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from triptych_bundles import Bundle, BundleError, Repository, read_bundle, verify_files
+from triptych_bundles import Bundle, BundleError, HeadBundle, Repository, read_bundle, verify_files
 from triptych_models.staging import install, staging
 
 
-def publish(baked: Bundle, repository: Path) -> str:
+def publish(baked: Bundle | HeadBundle, repository: Path) -> str:
     """Put one bundle in its place; returns what was done."""
     target = repository / baked.name / baked.version
     if is_intact(target, baked.digest):
@@ -37,12 +37,12 @@ def is_intact(folder: Path, digest: str) -> bool:
 
 def publish_all(source: Path, repository: Path) -> None:
     """Publish every bundle of `source`; the first that cannot be read or copied is an error."""
-    bundles, errors = Repository(source).scan()
-    if errors:
-        raise errors[0]
-    for bundle in bundles:
+    found = Repository(source).scan()
+    if found.errors:
+        raise found.errors[0]
+    for bundle in found.bundles():
         outcome = publish(bundle, repository)
-        sys.stdout.write(f"{bundle.name}@{bundle.version} {bundle.digest[:12]} {outcome}\n")
+        sys.stdout.write(f"{bundle.identity} {bundle.digest[:12]} {outcome}\n")
 
 
 def main(source: Path, repository: Path) -> int:

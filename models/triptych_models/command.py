@@ -132,10 +132,10 @@ def _source(arguments: argparse.Namespace) -> SourceFolder:
 def _bundles(repository: Repository, wanted: str) -> list[Bundle]:
     name, _, version = wanted.partition("@")
     if name:
-        return [repository.find(name, version)]
-    bundles, errors = repository.scan()
-    if errors:
-        raise errors[0]
-    if not bundles:
+        return [repository.find_model(name, version)]
+    found = repository.scan()
+    if found.errors:
+        raise found.errors[0]
+    if not found.models:
         raise ModelError(f"{repository.root}: holds no bundle: run `triptych-models compile`")
-    return bundles
+    return found.models

@@ -9,7 +9,7 @@ from triptych_bundles import (
     BundleError,
     BundleNotFound,
     Repository,
-    read_bundle,
+    read_model,
     verify_files,
 )
 from triptych_models.errors import BundleExists
@@ -52,7 +52,7 @@ def compile_bundle(plan: Plan, repository: Path, replace: bool, say: Say) -> Bun
 def _existing(plan: Plan, repository: Path, say: Say) -> Bundle | None:
     """The intact bundle in the plan's place; a broken one counts as none."""
     try:
-        bundle = Repository(repository).find(plan.name, plan.version)
+        bundle = Repository(repository).find_model(plan.name, plan.version)
         verify_files(bundle)
     except BundleNotFound:
         return None
@@ -69,10 +69,10 @@ def _build(plan: Plan, repository: Path, say: Say) -> Bundle:
         say(f"compiling {plan.name}@{plan.version} from {plan.source.origin}")
         _write(plan, folder, say)
         say("verifying against the golden vectors")
-        verify_bundle(read_bundle(folder), say)
+        verify_bundle(read_model(folder), say)
         target = repository / plan.name / plan.version
         install(folder, target)
-    return read_bundle(target)
+    return read_model(target)
 
 
 def _write(plan: Plan, folder: Path, say: Say) -> None:

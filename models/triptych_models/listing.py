@@ -2,35 +2,34 @@
 
 from collections.abc import Sequence
 
-from triptych_bundles import Bundle, BundleError, Repository, verify_files
+from triptych_bundles import Bundle, BundleError, HeadBundle, Repository, verify_files
 
 _HEADINGS = ("NAME", "VERSION", "DIGEST", "TASK", "DIMENSIONS", "MAX LENGTH", "SIZE", "STATE")
 
 
 def repository_table(repository: Repository) -> str:
     """One line a bundle, with its files checked; unreadable ones follow with their reason."""
-    bundles, errors = repository.scan()
-    rows = [_HEADINGS, *map(_row, bundles)]
+    found = repository.scan()
+    rows = [_HEADINGS, *map(_row, found.bundles())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [_line(row, widths) for row in rows]
-    return "\n".join([*lines, *(f"broken: {error}" for error in errors)])
+    return "\n".join([*lines, *(f"broken: {error}" for error in found.errors)])
 
 
-def _row(bundle: Bundle) -> tuple[str, ...]:
-    size = sum(record.bytes for record in bundle.files.values())
+def _row(bundle: Bundle | HeadBundle) -> tuple[str, ...]:
     return (
         bundle.name,
         bundle.version,
         bundle.digest[:12],
         bundle.task,
         str(bundle.hidden_size),
-        str(bundle.max_length),
-        f"{size / 1e6:.1f} MB",
+        str(bundle.max_length) if isinstance(bundle, Bundle) else f"over {bundle.trunk.name}",
+        f"{bundle.size / 1e6:.1f} MB",
         _state(bundle),
     )
 
 
-def _state(bundle: Bundle) -> str:
+def _state(bundle: Bundle | HeadBundle) -> str:
     try:
         verify_files(bundle)
     except BundleError as error:

@@ -108,7 +108,7 @@ def _check_graph(
         vectors = graph.pooled(golden.sequences(), batch_size)
         for pooling in POOLINGS:
             cosine = check_cosine(
-                vectors[pooling], golden.pooled[pooling], bundle.golden.min_cosine
+                vectors[pooling], golden.outputs[pooled_output(pooling)], bundle.golden.min_cosine
             )
             detail = f"{variant} {pooling} {manner}: worst cosine {cosine.worst:.9f}"
             say(f"  {detail} (text {cosine.index})")

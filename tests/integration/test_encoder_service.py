@@ -78,15 +78,15 @@ async def refusal(
 async def test_every_pooling_of_every_golden_text(bundle_repository: Path) -> None:
     bundle = Repository(bundle_repository).bundles()[0]
     golden = read_golden(bundle)
-    poolings = {"cls": 1, "mean": 2, "last_token": 3}
+    poolings = {"pooled.cls": 1, "pooled.mean": 2, "pooled.last_token": 3}
     specs = [
         pb.OutputSpec(kind=pb.OUTPUT_KIND_POOLED, pooling=types.Pooling.ValueType(poolings[name]))
-        for name in golden.pooled
+        for name in golden.outputs
     ]
     async with encoder(bundle_repository) as (stub, _):
         response = await stub.Encode(request([s.tolist() for s in golden.sequences()], specs))
     assert response.model.digest == bundle.digest
-    for tensor, expected in zip(response.outputs, golden.pooled.values(), strict=True):
+    for tensor, expected in zip(response.outputs, golden.outputs.values(), strict=True):
         actual = rows(tensor)
         cosines = (actual * expected).sum(1) / (
             np.linalg.norm(actual, axis=1) * np.linalg.norm(expected.astype(np.float64), axis=1)

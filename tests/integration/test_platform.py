@@ -47,11 +47,11 @@ def embed(client: httpx.Client, texts: list[str]) -> list[list[float]]:
 def test_the_golden_texts_come_out_as_transformers_makes_them(
     platform: Session, bundle_repository: Path
 ) -> None:
-    golden = read_golden(Repository(bundle_repository).find("all-minilm-l6-v2"))
+    golden = read_golden(Repository(bundle_repository).find_model("all-minilm-l6-v2"))
     with httpx.Client(base_url=platform.http_url, timeout=60) as client:
         together = embed(client, list(golden.texts))
         alone = [embed(client, [text])[0] for text in golden.texts[:BATCH]]
-    expected = golden.pooled["mean"]
+    expected = golden.outputs["pooled.mean"]
     assert cosines(together, expected).min() >= 0.99999
     assert cosines(alone, expected[:BATCH]).min() >= 0.99999
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)

@@ -67,7 +67,7 @@ async def service(bundle_repository: Path) -> AsyncIterator[Postprocess]:
 @pytest.fixture
 def vectors(bundle_repository: Path) -> Rows:
     """The golden pooled vectors."""
-    return np.array(read_golden(Repository(bundle_repository).bundles()[0]).pooled["mean"])
+    return np.array(read_golden(Repository(bundle_repository).bundles()[0]).outputs["pooled.mean"])
 
 
 def request(vectors: NDArray[Any], **fields: Any) -> pb.PostprocessServiceEmbedRequest:

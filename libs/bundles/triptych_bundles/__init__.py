@@ -3,43 +3,71 @@
 from triptych_bundles.cosine import Cosine, check_cosine
 from triptych_bundles.digests import sha256_file
 from triptych_bundles.errors import BundleError, BundleNotFound
-from triptych_bundles.golden import GoldenVectors, read_golden
+from triptych_bundles.golden import GoldenVectors, disagreement, read_golden
+from triptych_bundles.heads import HeadGolden, Layer, read_head_golden, read_layers
 from triptych_bundles.manifest import (
+    ACTIVATIONS,
     HIDDEN_OUTPUT,
+    LOGITS_OUTPUT,
     MANIFEST_NAME,
     POOLINGS,
+    PROBLEM_TYPES,
     SCHEMA_VERSION,
+    TOKEN_LOGITS_OUTPUT,
+    Activation,
     BaseModel,
     Bundle,
+    Dense,
     FileRecord,
     GoldenRecord,
+    Head,
+    HeadBundle,
+    ProblemType,
+    Trunk,
     pooled_output,
 )
 from triptych_bundles.paths import NAME_RULE, is_name
-from triptych_bundles.reading import read_bundle
-from triptych_bundles.repository import Repository
+from triptych_bundles.reading import read_bundle, read_model
+from triptych_bundles.repository import Repository, Scan
 from triptych_bundles.verifying import verify_files
 
 __all__ = [
+    "ACTIVATIONS",
     "HIDDEN_OUTPUT",
+    "LOGITS_OUTPUT",
     "MANIFEST_NAME",
     "NAME_RULE",
     "POOLINGS",
+    "PROBLEM_TYPES",
     "SCHEMA_VERSION",
+    "TOKEN_LOGITS_OUTPUT",
+    "Activation",
     "BaseModel",
     "Bundle",
     "BundleError",
     "BundleNotFound",
     "Cosine",
+    "Dense",
     "FileRecord",
     "GoldenRecord",
     "GoldenVectors",
+    "Head",
+    "HeadBundle",
+    "HeadGolden",
+    "Layer",
+    "ProblemType",
     "Repository",
+    "Scan",
+    "Trunk",
     "check_cosine",
+    "disagreement",
     "is_name",
     "pooled_output",
     "read_bundle",
     "read_golden",
+    "read_head_golden",
+    "read_layers",
+    "read_model",
     "sha256_file",
     "verify_files",
 ]

@@ -1,6 +1,7 @@
 """Typed access to a parsed mapping; every refusal names the file and the dotted field."""
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn, TypeVar
@@ -8,6 +9,9 @@ from typing import NoReturn, TypeVar
 from triptych_bundles.errors import BundleError
 
 T = TypeVar("T")
+C = TypeVar("C", bound=str)
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Fields:
@@ -29,9 +33,11 @@ class Fields:
         value = self._take(name, str, "a string")
         return value if rule(value) else self.refuse(name, f"{value[:80]!r} {reason}")
 
-    def choice(self, name: str, allowed: tuple[str, ...]) -> str:
+    def choice(self, name: str, allowed: tuple[C, ...]) -> C:
         """One of the allowed strings."""
-        return self.text(name, allowed.__contains__, f"is not one of {', '.join(allowed)}")
+        rule = f"is not one of {', '.join(allowed)}"
+        value = self.text(name, set(allowed).__contains__, rule)
+        return next(known for known in allowed if known == value)
 
     def count(self, name: str, minimum: int = 1) -> int:
         """A whole number of at least `minimum`."""
@@ -64,6 +70,17 @@ class Fields:
         """A nested mapping."""
         return Fields(self._path, self._take(name, dict, "a mapping"), f"{self._prefix}{name}.")
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._left
+
+    def sections(self, name: str) -> tuple["Fields", ...]:
+        """A list of mappings, which may be empty."""
+        values = self._take(name, list, "a list")
+        prefix = f"{self._prefix}{name}"
+        return tuple(
+            Fields(self._path, value, f"{prefix}[{index}].") for index, value in enumerate(values)
+        )
+
     def end(self) -> None:
         """Refuse fields that nobody took: a typing error, or a schema newer than this reader."""
         for name in self._left:
@@ -82,3 +99,13 @@ class Fields:
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             self.refuse(name, f"must be {description}")
         return value
+
+
+def sha256(fields: Fields, name: str) -> str:
+    """A hash in hexadecimal."""
+    return fields.text(name, lambda text: _SHA256.fullmatch(text) is not None, "is not a sha256")
+
+
+def recorded(fields: Fields, name: str, files: Container[str]) -> str:
+    """The name of a file that the bundle records."""
+    return fields.text(name, files.__contains__, "is not recorded under files")

@@ -1,4 +1,4 @@
-"""Golden vectors: texts, their token ids, and the pooled vectors that a backend must reproduce."""
+"""Golden vectors: texts, their token ids, and the outputs that a backend must reproduce."""
 
 import json
 from collections.abc import Mapping
@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from triptych_bundles.cosine import check_cosine
 from triptych_bundles.errors import BundleError
-from triptych_bundles.manifest import POOLINGS, Bundle, pooled_output
+from triptych_bundles.manifest import (
+    HIDDEN_OUTPUT,
+    LOGITS_OUTPUT,
+    TOKEN_LOGITS_OUTPUT,
+    Bundle,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +30,9 @@ class GoldenVectors:
     """[T], special tokens included, cut to the bundle's max_length."""
     lengths: NDArray[np.int32]
     """[N], in tokens; their sum is T."""
-    pooled: Mapping[str, NDArray[np.float32]]
-    """[N, H] by pooling."""
+    outputs: Mapping[str, NDArray[np.float32]]
+    """By output of the graph, all but the hidden states: [N, H] for the pooled ones, [N, labels]
+    for logits, [T, labels] for those of tokens."""
 
     def sequences(self) -> list[NDArray[np.int32]]:
         """The token ids of each text."""
@@ -38,11 +45,33 @@ def read_golden(bundle: Bundle) -> GoldenVectors:
     Hashes are not checked here: see `verify_files`.
     """
     path = bundle.file(bundle.golden.vectors)
-    golden = _assemble(path, _texts(bundle.file(bundle.golden.texts)), _tensors(path))
+    golden = _assemble(bundle, path, _texts(bundle.file(bundle.golden.texts)), _tensors(path))
     reason = _disagreement(bundle, golden)
     if reason:
         raise BundleError(path, reason)
     return golden
+
+
+def disagreement(
+    bundle: Bundle, output: str, actual: NDArray[np.floating], golden: GoldenVectors
+) -> str:
+    """How an output misses its golden numbers; empty where it comes close enough.
+
+    Vectors are held against each other by cosine; logits, whose sizes matter, by difference.
+    """
+    record, expected = bundle.golden, golden.outputs[output]
+    if output in (LOGITS_OUTPUT, TOKEN_LOGITS_OUTPUT):
+        error = np.abs(actual.astype(np.float64) - expected).max(axis=1)
+        worst = int(np.argmax(np.where(np.isfinite(error), error, np.inf)))
+        if error[worst] <= record.max_logit_error:
+            return ""
+        limit = f"more than {record.max_logit_error}"
+        return f"{output} of row {worst} is off by {error[worst]:.6f} here, {limit}"
+    cosine = check_cosine(actual, expected, record.min_cosine)
+    if cosine.passed:
+        return ""
+    limit = f"less than {cosine.minimum}"
+    return f"{output} of text {cosine.index} comes out at cosine {cosine.worst:.6f} here, {limit}"
 
 
 def _texts(path: Path) -> tuple[str, ...]:
@@ -63,10 +92,11 @@ def _tensors(path: Path) -> dict[str, NDArray[np.generic]]:
 
 
 def _assemble(
-    path: Path, texts: tuple[str, ...], tensors: Mapping[str, NDArray[np.generic]]
+    bundle: Bundle, path: Path, texts: tuple[str, ...], tensors: Mapping[str, NDArray[np.generic]]
 ) -> GoldenVectors:
+    outputs = [output for output in bundle.outputs if output != HIDDEN_OUTPUT]
     kinds: dict[str, type[np.generic]] = {"input_ids": np.int32, "lengths": np.int32}
-    kinds |= {pooled_output(pooling): np.float32 for pooling in POOLINGS}
+    kinds |= dict.fromkeys(outputs, np.float32)
     for name, kind in kinds.items():
         if name not in tensors or tensors[name].dtype != kind:
             raise BundleError(path, f"must hold {name} as {np.dtype(kind)}")
@@ -74,9 +104,7 @@ def _assemble(
         texts=texts,
         input_ids=tensors["input_ids"].astype(np.int32),
         lengths=tensors["lengths"].astype(np.int32),
-        pooled=MappingProxyType(
-            {name: tensors[pooled_output(name)].astype(np.float32) for name in POOLINGS}
-        ),
+        outputs=MappingProxyType({name: tensors[name].astype(np.float32) for name in outputs}),
     )
 
 
@@ -88,7 +116,16 @@ def _disagreement(bundle: Bundle, golden: GoldenVectors) -> str:
         return f"has a length outside 1 to {bundle.max_length}"
     if ids.min() < 0 or ids.max() >= bundle.vocab_size:
         return f"has a token id outside 0 to {bundle.vocab_size - 1}"
-    shapes = {array.shape for array in golden.pooled.values()}
-    if shapes != {(count, bundle.hidden_size)}:
-        return f"has vectors of shape {shapes}, not {(count, bundle.hidden_size)}"
+    for output, array in golden.outputs.items():
+        expected = _shape(bundle, output, count, len(ids))
+        if array.shape != expected:
+            return f"has {output} of shape {array.shape}, not {expected}"
     return ""
+
+
+def _shape(bundle: Bundle, output: str, texts: int, tokens: int) -> tuple[int, int]:
+    if output == TOKEN_LOGITS_OUTPUT:
+        return tokens, len(bundle.token_labels)
+    if output == LOGITS_OUTPUT:
+        return texts, len(bundle.head.labels) if bundle.head else 0
+    return texts, bundle.hidden_size

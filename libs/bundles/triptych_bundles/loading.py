@@ -21,10 +21,10 @@ def load_bundles(
     By name and version, the newest version last. A bundle that cannot be read or that `load`
     refuses with BundleError is logged and left out.
     """
-    bundles, errors = repository.scan()
-    for error in errors:
+    found = repository.scan()
+    for error in found.errors:
         _log_refusal(error)
-    for bundle in bundles:
+    for bundle in found.models:
         if names and bundle.name not in names:
             continue
         try:
@@ -32,7 +32,7 @@ def load_bundles(
         except BundleError as error:
             _log_refusal(error)
             continue
-        logger.info("loaded", extra={"model": f"{bundle.name}@{bundle.version}"})
+        logger.info("loaded", extra={"model": bundle.identity})
         yield bundle, loaded
 
 

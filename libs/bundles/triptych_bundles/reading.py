@@ -1,7 +1,6 @@
 """From the bytes of a bundle.yaml to a Bundle, or to an error that says where it is wrong."""
 
 import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -9,33 +8,48 @@ from types import MappingProxyType
 import yaml
 
 from triptych_bundles.errors import BundleError
-from triptych_bundles.fields import Fields
+from triptych_bundles.fields import Fields, recorded, sha256
+from triptych_bundles.heads import read_head, read_head_bundle, shared
 from triptych_bundles.manifest import (
     HIDDEN_OUTPUT,
+    KINDS,
+    LOGITS_OUTPUT,
     MANIFEST_NAME,
     POOLINGS,
     SCHEMA_VERSION,
+    TASKS,
+    TOKEN_LOGITS_OUTPUT,
     BaseModel,
     Bundle,
     FileRecord,
+    Folder,
     GoldenRecord,
+    HeadBundle,
     pooled_output,
 )
 from triptych_bundles.paths import NAME_RULE, inside, is_name, is_relative
 
 MAX_MANIFEST_BYTES = 1 << 20
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_OUTPUTS = {HIDDEN_OUTPUT, *map(pooled_output, POOLINGS)}
+_OUTPUTS = {HIDDEN_OUTPUT, LOGITS_OUTPUT, TOKEN_LOGITS_OUTPUT, *map(pooled_output, POOLINGS)}
 
 
-def read_bundle(path: Path) -> Bundle:
+def read_bundle(path: Path) -> Bundle | HeadBundle:
     """Read and validate the bundle.yaml of a folder `<name>/<version>`; no other file is read."""
     manifest = path / MANIFEST_NAME
     content = _read_bounded(manifest)
     bundle = _parse(path, content, Fields(manifest, _load_yaml(manifest, content)))
-    folder, stated = f"{path.parent.name}/{path.name}", f"{bundle.name}/{bundle.version}"
-    if folder != stated:
-        raise BundleError(manifest, f"is {stated}, but its folder is {folder}", "name")
+    folder = f"{path.parent.name}/{path.name}"
+    if folder != f"{bundle.name}/{bundle.version}":
+        reason = f"is {bundle.name}/{bundle.version}, but its folder is {folder}"
+        raise BundleError(manifest, reason, "name")
+    return bundle
+
+
+def read_model(path: Path) -> Bundle:
+    """As `read_bundle`, where only a model will do."""
+    bundle = read_bundle(path)
+    if isinstance(bundle, HeadBundle):
+        raise BundleError(path / MANIFEST_NAME, "is a head, not a model", "kind")
     return bundle
 
 
@@ -59,18 +73,30 @@ def _load_yaml(manifest: Path, content: bytes) -> object:
         raise BundleError(manifest, f"is not valid YAML: {reason}") from error
 
 
-def _parse(path: Path, content: bytes, fields: Fields) -> Bundle:
+def _parse(path: Path, content: bytes, fields: Fields) -> Bundle | HeadBundle:
     schema = fields.count("schema")
     if schema != SCHEMA_VERSION:
         fields.refuse("schema", f"version {schema} is unknown, this reader knows {SCHEMA_VERSION}")
-    files = _files(path, fields.section("files"))
-    bundle = Bundle(
+    # a bundle that says nothing is a model
+    kind = fields.choice("kind", KINDS) if "kind" in fields else "model"
+    folder = Folder(
         path=path,
         name=fields.text("name", is_name, NAME_RULE),
         version=fields.text("version", is_name, NAME_RULE),
         digest=hashlib.sha256(content).hexdigest(),
         created=fields.count("created", minimum=0),
-        task=fields.text("task"),
+        task=fields.choice("task", TASKS),
+        files=_files(path, fields.section("files")),
+    )
+    bundle = (_model if kind == "model" else read_head_bundle)(folder, fields)
+    fields.end()
+    return bundle
+
+
+def _model(folder: Folder, fields: Fields) -> Bundle:
+    files = folder.files
+    bundle = Bundle(
+        **shared(folder),
         architecture=fields.text("architecture"),
         pooling=fields.choice("pooling", POOLINGS),
         normalize=fields.flag("normalize"),
@@ -82,13 +108,26 @@ def _parse(path: Path, content: bytes, fields: Fields) -> Bundle:
         graphs=_graphs(fields.section("graphs"), files),
         base=_base(fields.section("base")),
         golden=_golden(fields.section("golden"), files),
-        recipe=_sha256(fields, "recipe"),
-        files=files,
+        recipe=sha256(fields, "recipe"),
+        head=read_head(fields.section("head"), files) if "head" in fields else None,
+        token_labels=fields.texts("token_labels") if "token_labels" in fields else (),
     )
-    fields.end()
-    if pooled_output(bundle.pooling) not in bundle.outputs:
-        fields.refuse("pooling", f"{bundle.pooling!r} is not among the outputs")
+    _check_outputs(bundle, fields)
     return bundle
+
+
+def _check_outputs(bundle: Bundle, fields: Fields) -> None:
+    """Refuse a model that names an output which its graph does not have."""
+    pools = any(output in bundle.outputs for output in map(pooled_output, POOLINGS))
+    if pools and pooled_output(bundle.pooling) not in bundle.outputs:
+        fields.refuse("pooling", f"{bundle.pooling!r} is not among the outputs")
+    if bundle.head and bundle.head.input not in bundle.outputs:
+        fields.refuse("head.input", f"{bundle.head.input!r} is not among the outputs")
+    if LOGITS_OUTPUT in bundle.outputs and not bundle.head:
+        fields.refuse("head", f"must say what the output {LOGITS_OUTPUT} means")
+    if bool(bundle.token_labels) != (TOKEN_LOGITS_OUTPUT in bundle.outputs):
+        reason = f"go with the output {TOKEN_LOGITS_OUTPUT}, and the one is there without the other"
+        fields.refuse("token_labels", reason)
 
 
 def _outputs(fields: Fields) -> tuple[str, ...]:
@@ -109,37 +148,35 @@ def _files(path: Path, fields: Fields) -> Mapping[str, FileRecord]:
 
 
 def _file_record(fields: Fields) -> FileRecord:
-    record = FileRecord(_sha256(fields, "sha256"), fields.count("bytes", minimum=0))
+    record = FileRecord(sha256(fields, "sha256"), fields.count("bytes", minimum=0))
     fields.end()
     return record
 
 
-def _sha256(fields: Fields, name: str) -> str:
-    return fields.text(name, lambda text: _SHA256.fullmatch(text) is not None, "is not a sha256")
-
-
 def _graphs(fields: Fields, files: Mapping[str, FileRecord]) -> Mapping[str, str]:
-    graphs = {variant: _recorded(fields, variant, files) for variant in fields}
+    graphs = {variant: recorded(fields, variant, files) for variant in fields}
     return MappingProxyType(graphs)
-
-
-def _recorded(fields: Fields, name: str, files: Mapping[str, FileRecord]) -> str:
-    return fields.text(name, files.__contains__, "is not recorded under files")
 
 
 def _base(fields: Fields) -> BaseModel:
     origin, licence = fields.text("origin"), fields.text("licence")
-    base = BaseModel(origin, licence, _sha256(fields, "weights_sha256"))
+    base = BaseModel(origin, licence, sha256(fields, "weights_sha256"))
     fields.end()
     return base
 
 
 def _golden(fields: Fields, files: Mapping[str, FileRecord]) -> GoldenRecord:
     golden = GoldenRecord(
-        vectors=_recorded(fields, "vectors", files),
-        texts=_recorded(fields, "texts", files),
+        vectors=recorded(fields, "vectors", files),
+        texts=recorded(fields, "texts", files),
         source=fields.text("source"),
         min_cosine=fields.fraction("min_cosine"),
+        **_optional_error(fields),
     )
     fields.end()
     return golden
+
+
+def _optional_error(fields: Fields) -> dict[str, float]:
+    name = "max_logit_error"
+    return {name: fields.fraction(name)} if name in fields else {}

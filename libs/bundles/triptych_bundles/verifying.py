@@ -4,16 +4,16 @@ from collections.abc import Iterable
 
 from triptych_bundles.digests import sha256_file
 from triptych_bundles.errors import BundleError
-from triptych_bundles.manifest import Bundle
+from triptych_bundles.manifest import Folder
 
 
-def verify_files(bundle: Bundle, names: Iterable[str] | None = None) -> None:
+def verify_files(bundle: Folder, names: Iterable[str] | None = None) -> None:
     """Check size and sha256 of the named files, or of all; BundleError names the first at fault."""
     for name in bundle.files if names is None else names:
         _verify(bundle, name)
 
 
-def _verify(bundle: Bundle, name: str) -> None:
+def _verify(bundle: Folder, name: str) -> None:
     record, path = bundle.record(name), bundle.file(name)
     if not path.is_file():
         raise BundleError(path, "is missing")

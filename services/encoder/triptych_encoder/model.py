@@ -8,12 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from triptych_bundles.cosine import check_cosine
 from triptych_bundles.errors import BundleError
-from triptych_bundles.golden import GoldenVectors, read_golden
+from triptych_bundles.golden import GoldenVectors, disagreement, read_golden
 from triptych_bundles.manifest import Bundle
 from triptych_bundles.verifying import verify_files
-from triptych_encoder.backend import POOLED_PREFIX, Backend, PaddedBatch
+from triptych_encoder.backend import Backend, PaddedBatch
 from triptych_encoder.dispatcher import Lane
 
 GRAPH_VARIANT: Final = "cpu-fp32"
@@ -54,17 +53,14 @@ def load_model(bundle: Bundle, open_backend: OpenBackend) -> EncoderModel:
 
 def _check_golden(bundle: Bundle, golden: GoldenVectors, backend: Backend) -> None:
     """Encode the golden texts one by one, which warms the runtime up, and compare."""
-    names = [POOLED_PREFIX + pooling for pooling in golden.pooled]
+    names = list(golden.outputs)
     runs = [backend.run(_alone(sequence), names) for sequence in golden.sequences()]
-    for position, (pooling, expected) in enumerate(golden.pooled.items()):
-        actual = np.concatenate([run[position] for run in runs])
-        cosine = check_cosine(actual, expected, bundle.golden.min_cosine)
-        if not cosine.passed:
-            raise BundleError(
-                bundle.path / bundle.golden.vectors,
-                f"{pooling} of text {cosine.index} comes out at cosine {cosine.worst:.6f} here,"
-                f" less than {cosine.minimum}",
-            )
+    for position, name in enumerate(names):
+        # logits of tokens are [1, S, labels], everything else is [1, width]
+        rows = [run[position].reshape(-1, run[position].shape[-1]) for run in runs]
+        reason = disagreement(bundle, name, np.concatenate(rows), golden)
+        if reason:
+            raise BundleError(bundle.path / bundle.golden.vectors, reason)
 
 
 def _alone(sequence: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int32]]) -> PaddedBatch:

@@ -93,3 +93,66 @@ def write_bundle(root: Path) -> WriteBundle:
         return folder
 
     return write
+
+
+def head_manifest(name: str, version: str, files: Mapping[str, bytes]) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "kind": "head",
+        "name": name,
+        "version": version,
+        "task": "classify",
+        "created": 0,
+        "hidden_size": 4,
+        "licence": "mit",
+        "trunk": {"name": "tiny", "weights_sha256": HASH},
+        "head": {
+            "input": "pooled.mean",
+            "normalized": True,
+            "layers": [
+                {"name": "dense", "activation": "tanh"},
+                {"name": "out", "activation": "none"},
+            ],
+            "weights": "head.safetensors",
+            "golden": "head-golden.safetensors",
+            "labels": ["no", "yes", "perhaps"],
+            "problem_type": "single_label_classification",
+        },
+        "files": {file: record(content) for file, content in files.items()},
+    }
+
+
+def head_tensors() -> dict[str, NDArray[np.float32]]:
+    generator = np.random.default_rng(7)
+    shapes = {"dense.kernel": (4, 5), "dense.bias": (5,), "out.kernel": (5, 3), "out.bias": (3,)}
+    return {name: generator.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+
+
+def head_golden() -> dict[str, NDArray[np.float32]]:
+    return {"inputs": np.ones((2, 4), np.float32), "logits": np.ones((2, 3), np.float32)}
+
+
+@pytest.fixture
+def write_head(root: Path) -> WriteBundle:
+    """Write a head to the repository; as `write_bundle`."""
+
+    def write(
+        name: str = "mood",
+        version: str = "1",
+        spoil: Callable[[dict[str, Any]], object] = lambda facts: None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> Path:
+        held = {
+            "head.safetensors": save(head_tensors()),
+            "head-golden.safetensors": save(head_golden()),
+        } | dict(files or {})
+        facts = head_manifest(name, version, held)
+        spoil(facts)
+        folder = root / name / version
+        folder.mkdir(parents=True)
+        for file, content in held.items():
+            (folder / file).write_bytes(content)
+        (folder / "bundle.yaml").write_text(yaml.safe_dump(facts, sort_keys=False))
+        return folder
+
+    return write

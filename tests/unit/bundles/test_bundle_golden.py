@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 
-from triptych_bundles import BundleError, check_cosine, read_bundle, read_golden
+from triptych_bundles import BundleError, check_cosine, read_golden, read_model
 
 WriteBundle = Callable[..., Path]
 Tensors = dict[str, NDArray[Any]]
@@ -17,12 +17,12 @@ VECTORS = "golden-vectors.safetensors"
 
 
 def test_reads_texts_ids_and_vectors(write_bundle: WriteBundle) -> None:
-    golden = read_golden(read_bundle(write_bundle()))
+    golden = read_golden(read_model(write_bundle()))
     assert golden.texts == ("one", "two words")
     assert [ids.tolist() for ids in golden.sequences()] == [[1, 5, 2], [1, 6, 7, 2]]
-    assert set(golden.pooled) == {"cls", "mean", "last_token"}
-    assert golden.pooled["mean"].shape == (2, 4)
-    assert golden.pooled["mean"].dtype == np.float32
+    assert set(golden.outputs) == {"pooled.cls", "pooled.mean", "pooled.last_token"}
+    assert golden.outputs["pooled.mean"].shape == (2, 4)
+    assert golden.outputs["pooled.mean"].dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_reads_texts_ids_and_vectors(write_bundle: WriteBundle) -> None:
         ({"lengths": np.array([7, 0], np.int32)}, "has a length outside 1 to 8"),
         ({"input_ids": np.full(7, 10, np.int32)}, "has a token id outside 0 to 9"),
         ({"input_ids": np.full(7, 1, np.int64)}, "must hold input_ids as int32"),
-        ({"pooled.cls": np.ones((2, 3), np.float32)}, "has vectors of shape"),
+        ({"pooled.cls": np.ones((2, 3), np.float32)}, "has pooled.cls of shape"),
         ({"pooled.cls": np.ones((2, 4), np.float64)}, "must hold pooled.cls as float32"),
     ],
 )
 def test_disagreement_is_refused(write_bundle: WriteBundle, change: Tensors, reason: str) -> None:
-    bundle = read_bundle(write_bundle())
+    bundle = read_model(write_bundle())
     path = bundle.path / VECTORS
     path.write_bytes(save(load_file(path) | change))
     with pytest.raises(BundleError, match=f"{VECTORS}: .*{reason}"):
@@ -56,7 +56,7 @@ def test_disagreement_is_refused(write_bundle: WriteBundle, change: Tensors, rea
 def test_unreadable_files_are_named(
     write_bundle: WriteBundle, file: str, content: bytes, reason: str
 ) -> None:
-    bundle = read_bundle(write_bundle(files={file: content}))
+    bundle = read_model(write_bundle(files={file: content}))
     with pytest.raises(BundleError, match=f"{file}: {reason}"):
         read_golden(bundle)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from triptych_bundles import BundleError, FileRecord, read_bundle
+from triptych_bundles import BundleError, FileRecord, read_bundle, read_model
 
 WriteBundle = Callable[..., Path]
 Facts = dict[str, Any]
@@ -15,7 +15,7 @@ Facts = dict[str, Any]
 
 def test_reads_every_field(write_bundle: WriteBundle) -> None:
     folder = write_bundle()
-    bundle = read_bundle(folder)
+    bundle = read_model(folder)
     assert (bundle.name, bundle.version, bundle.task) == ("tiny", "1", "embed")
     assert (bundle.pooling, bundle.normalize, bundle.max_length) == ("mean", True, 8)
     assert (bundle.hidden_size, bundle.vocab_size, bundle.created) == (4, 10, 1627776000)

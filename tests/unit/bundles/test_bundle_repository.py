@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from triptych_bundles import BundleError, BundleNotFound, Repository
+from triptych_bundles import BundleError, BundleNotFound, Repository, Scan
 
 WriteBundle = Callable[..., Path]
 
@@ -21,17 +21,17 @@ def test_lists_by_name_and_natural_version(root: Path, write_bundle: WriteBundle
 
 
 def test_an_absent_or_empty_root_holds_nothing(root: Path) -> None:
-    assert Repository(root).scan() == ([], [])
+    assert Repository(root).scan() == Scan()
     root.mkdir()
-    assert Repository(root).scan() == ([], [])
+    assert Repository(root).scan() == Scan()
 
 
 def test_a_broken_bundle_hides_no_other(root: Path, write_bundle: WriteBundle) -> None:
     write_bundle("a", "1")
     (write_bundle("a", "2") / "bundle.yaml").write_text("schema: 9")
-    bundles, errors = Repository(root).scan()
-    assert [bundle.version for bundle in bundles] == ["1"]
-    assert ["version 9 is unknown" in str(error) for error in errors] == [True]
+    found = Repository(root).scan()
+    assert [bundle.version for bundle in found.models] == ["1"]
+    assert ["version 9 is unknown" in str(error) for error in found.errors] == [True]
 
 
 def test_unfinished_and_foreign_entries_are_ignored(root: Path, write_bundle: WriteBundle) -> None:
@@ -40,7 +40,7 @@ def test_unfinished_and_foreign_entries_are_ignored(root: Path, write_bundle: Wr
     (root / "a" / ".staging-y").mkdir()
     (root / "README").write_text("not a bundle")
     assert names(Repository(root)) == ["a@1"]
-    assert Repository(root).scan()[1] == []
+    assert Repository(root).scan().errors == []
 
 
 def test_finds_the_latest_or_the_asked_version(root: Path, write_bundle: WriteBundle) -> None:

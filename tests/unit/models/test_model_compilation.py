@@ -118,7 +118,7 @@ def rewrite_golden(bundle: Bundle, name: str, row: int) -> Bundle:
     manifest = bundle.path / "bundle.yaml"
     text = manifest.read_text().replace(old.sha256, str(file_facts(path)["sha256"]))
     manifest.write_text(text.replace(f"bytes: {old.bytes}", f"bytes: {path.stat().st_size}"))
-    return Repository(bundle.path.parents[1]).find(bundle.name)
+    return Repository(bundle.path.parents[1]).find_model(bundle.name)
 
 
 def test_verification_names_the_vector_that_differs(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from triptych_bundles import Bundle, BundleError, Repository, read_bundle, sha256_file
+from triptych_bundles import Bundle, BundleError, Repository, read_model, sha256_file
 from triptych_tokenizer.loading import load_tokenizer
 
 
@@ -16,7 +16,7 @@ def bundle(bundle_repository: Path, tmp_path: Path) -> Bundle:
     original = Repository(bundle_repository).bundles()[0]
     copy = tmp_path / original.name / original.version
     shutil.copytree(original.path, copy, ignore=shutil.ignore_patterns("*.onnx"))
-    return read_bundle(copy)
+    return read_model(copy)
 
 
 def alter(bundle: Bundle, name: str, change: Callable[[str], str]) -> Bundle:
@@ -27,7 +27,7 @@ def alter(bundle: Bundle, name: str, change: Callable[[str], str]) -> Bundle:
     size = path.stat().st_size
     text = manifest.read_text().replace(before.sha256, sha256_file(path))
     manifest.write_text(text.replace(f"bytes: {before.bytes}\n", f"bytes: {size}\n"))
-    return read_bundle(bundle.path)
+    return read_model(bundle.path)
 
 
 def test_the_default_bundle_reproduces_its_golden_ids(bundle: Bundle) -> None:
@@ -65,7 +65,7 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(bundle: Bundle) 
     manifest = bundle.path / "bundle.yaml"
     manifest.write_text(manifest.read_text().replace("vocab_size: 30522", "vocab_size: 30521"))
     with pytest.raises(BundleError, match="more than the model"):
-        load_tokenizer(read_bundle(bundle.path))
+        load_tokenizer(read_model(bundle.path))
 
 
 def test_a_file_that_is_no_tokenizer_is_refused(bundle: Bundle) -> None:
