@@ -5,6 +5,7 @@ from pathlib import Path
 
 from triptych_bundles.manifest import Bundle
 from triptych_bundles.repository import Repository
+from triptych_gateway.target import Target
 from triptych_servicekit.errors import InvalidArgument, NotFound
 
 
@@ -24,7 +25,7 @@ class Catalog:
         """All of them, by name and version, the newest version last."""
         return self._bundles
 
-    def resolve(self, name: str, version: str = "", digest: str = "") -> Bundle:
+    def resolve(self, name: str, version: str = "", digest: str = "") -> Target:
         """The bundle that `name`, `name@version` or a digest means; the newest without a version.
 
         An empty name means the only model. Raises NotFound, or InvalidArgument where an empty
@@ -42,7 +43,7 @@ class Catalog:
             )
         if not name and len({bundle.name for bundle in found}) > 1:
             raise InvalidArgument("model must be given: several are served", field="model")
-        return found[-1]
+        return Target(found[-1])
 
 
 def _matches(bundle: Bundle, name: str, version: str, digest: str) -> bool:

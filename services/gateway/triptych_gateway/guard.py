@@ -1,16 +1,17 @@
 """Requests held against the bounds; what is left of them goes to the platform."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TypeVar
 
 import numpy as np
 
-from triptych_bundles.manifest import Bundle
 from triptych_gateway.bounds import Bounds, Names, check_embed, check_text
 from triptych_gateway.pairs import distinct_texts
 from triptych_gateway.platform import Platform
+from triptych_gateway.routing import Router
+from triptych_gateway.target import Target
 from triptych_gateway.tasks import (
     Detokenized,
     Embedded,
@@ -40,10 +41,11 @@ class Guard:
 
     platform: Platform
     bounds: Bounds
+    router: Router = field(default_factory=Router)
 
     async def embed(
         self,
-        model: Bundle,
+        target: Target,
         inputs: Sequence[Input],
         names: Names,
         text: TextOptions,
@@ -53,16 +55,18 @@ class Guard:
         all_or_none: bool = False,
     ) -> Embedded:
         """Embeddings; with `all_or_none` the first error of an item is raised instead."""
-        check_text(model, text)
-        check_embed(model, options)
-        refused = self.bounds.refused(model, inputs, names)
+        check_text(target.model, text)
+        check_embed(target.model, options)
+        refused = self.bounds.refused(target.model, inputs, names)
         if all_or_none:
             raise_first(refused)
         good = _without(inputs, refused)
         if not good:
-            nothing = np.empty((0, options.dimensions or model.hidden_size), np.float32)
-            return Embedded(model, nothing, _no_usage(len(inputs)), refused)
-        found = await self.platform.embed(model, good, text, options, origin)
+            nothing = np.empty((0, options.dimensions or target.model.hidden_size), np.float32)
+            return Embedded(target.model, nothing, _no_usage(len(inputs)), refused)
+        found = await self._ask(
+            target, lambda to: self.platform.embed(to.model, good, text, options, origin)
+        )
         if not refused and not found.errors:
             return found
         errors = _merge(refused, found.errors, len(inputs), names)
@@ -71,16 +75,18 @@ class Guard:
         return replace(found, errors=errors, usage=_spread(found.usage, refused))
 
     async def similarity(
-        self, model: Bundle, pairs: Sequence[Pair], names: Names, text: TextOptions, origin: Origin
+        self, target: Target, pairs: Sequence[Pair], names: Names, text: TextOptions, origin: Origin
     ) -> Similarities:
         """Similarities; a text that only refused pairs have counts no tokens."""
-        check_text(model, text)
-        refused = self.bounds.refused(model, pairs, names)
+        check_text(target.model, text)
+        refused = self.bounds.refused(target.model, pairs, names)
         good = _without(pairs, refused)
         if not good:
             usage = _no_usage(len(distinct_texts(pairs)))
-            return Similarities(model, np.empty(0, np.float32), usage, refused)
-        found = await self.platform.similarity(model, good, text, origin)
+            return Similarities(target.model, np.empty(0, np.float32), usage, refused)
+        found = await self._ask(
+            target, lambda to: self.platform.similarity(to.model, good, text, origin)
+        )
         if not refused and not found.errors:
             return found
         errors = _merge(refused, found.errors, len(pairs), names)
@@ -88,41 +94,49 @@ class Guard:
 
     async def tokenize(
         self,
-        model: Bundle,
+        target: Target,
         inputs: Sequence[Input],
         names: Names,
         text: TextOptions,
         origin: Origin,
     ) -> Tokens:
         """Tokens."""
-        check_text(model, text)
-        refused = self.bounds.refused(model, inputs, names)
+        check_text(target.model, text)
+        refused = self.bounds.refused(target.model, inputs, names)
         good = _without(inputs, refused)
         if not good:
             nothing = np.empty(0, np.int32)
-            return Tokens(model, nothing, nothing, _no_usage(len(inputs)), errors=refused)
-        found = await self.platform.tokenize(model, good, text, origin)
+            return Tokens(target.model, nothing, nothing, _no_usage(len(inputs)), errors=refused)
+        found = await self._ask(
+            target, lambda to: self.platform.tokenize(to.model, good, text, origin)
+        )
         errors = _merge(refused, found.errors, len(inputs), names)
         return replace(found, errors=errors, usage=_spread(found.usage, refused))
 
     async def detokenize(
         self,
-        model: Bundle,
+        target: Target,
         sequences: Sequence[TokenIds],
         names: Names,
         include_special_tokens: bool,
         origin: Origin,
     ) -> Detokenized:
         """Texts."""
-        refused = self.bounds.refused(model, sequences, names)
+        refused = self.bounds.refused(target.model, sequences, names)
         good = _without(sequences, refused)
         if not good:
-            return Detokenized(model, [""] * len(sequences), refused)
-        found = await self.platform.detokenize(model, good, include_special_tokens, origin)
+            return Detokenized(target.model, [""] * len(sequences), refused)
+        found = await self._ask(
+            target,
+            lambda to: self.platform.detokenize(to.model, good, include_special_tokens, origin),
+        )
         texts = iter(found.texts)
         spread = ["" if index in refused else next(texts) for index in range(len(sequences))]
         errors = _merge(refused, found.errors, len(sequences), names)
         return replace(found, texts=spread, errors=errors)
+
+    async def _ask(self, target: Target, ask: Callable[[Target], Awaitable[T]]) -> T:
+        return await self.router.run(target, ask)
 
 
 def raise_first(errors: Errors) -> None:

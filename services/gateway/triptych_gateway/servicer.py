@@ -10,7 +10,6 @@ import grpc.aio
 from triptych.v1 import gateway_service_pb2 as pb
 from triptych.v1 import gateway_service_pb2_grpc as rpc
 from triptych.v1 import types_pb2 as types
-from triptych_bundles.manifest import Bundle
 from triptych_gateway import identity
 from triptych_gateway.bounds import Bounds, Names
 from triptych_gateway.guard import Guard
@@ -24,6 +23,7 @@ from triptych_gateway.messages import (
 )
 from triptych_gateway.platform import Platform
 from triptych_gateway.settings import GatewaySettings
+from triptych_gateway.target import Target
 from triptych_gateway.tasks import Origin, Pair
 from triptych_servicekit.errors import Unimplemented
 
@@ -55,10 +55,10 @@ class GatewayServicer(rpc.GatewayServiceServicer):
         """Embeddings."""
         started = time.perf_counter()
         origin = self._origin(context)
-        model = self._resolve(request.model)
+        target = self._resolve(request.model)
         self._guard.bounds.check_count(len(request.inputs), "inputs")
         embedded = await self._guard.embed(
-            model,
+            target,
             read_inputs(request.inputs),
             INPUTS,
             read_text_options(request.text),
@@ -73,11 +73,11 @@ class GatewayServicer(rpc.GatewayServiceServicer):
         """Cosines of pairs."""
         started = time.perf_counter()
         origin = self._origin(context)
-        model = self._resolve(request.model)
+        target = self._resolve(request.model)
         self._guard.bounds.check_count(len(request.pairs), "pairs")
         pairs = [Pair(pair.first, pair.second) for pair in request.pairs]
         text = read_text_options(request.text)
-        found = await self._guard.similarity(model, pairs, PAIRS, text, origin)
+        found = await self._guard.similarity(target, pairs, PAIRS, text, origin)
         return similarity_response(found, time.perf_counter() - started)
 
     async def ListModels(  # noqa: N802
@@ -94,7 +94,7 @@ class GatewayServicer(rpc.GatewayServiceServicer):
     Rank = _not_offered("ranking")
     Analyze = _not_offered("doing several tasks at once")
 
-    def _resolve(self, model: types.ModelRef) -> Bundle:
+    def _resolve(self, model: types.ModelRef) -> Target:
         return self._guard.platform.catalog.resolve(model.name, model.version, model.digest)
 
     def _origin(self, context: Context[Any, Any]) -> Origin:

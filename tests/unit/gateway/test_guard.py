@@ -7,10 +7,12 @@ from triptych_gateway.bounds import Bounds, Names
 from triptych_gateway.guard import Guard
 from triptych_gateway.local_platform import LocalPlatform, local_bundle
 from triptych_gateway.pairs import distinct_texts
+from triptych_gateway.target import Target
 from triptych_gateway.tasks import EmbedOptions, Origin, Pair, TextOptions, TokenIds
 from triptych_servicekit.errors import InvalidArgument, Unavailable
 
 MODEL = local_bundle(dimensions=8)
+TARGET = Target(MODEL)
 INPUTS = Names("inputs[{}]")
 ORIGIN = Origin(time.monotonic() + 600, "test")
 STRICT = TextOptions("error", max_length=6)
@@ -28,7 +30,7 @@ def guard(platform: LocalPlatform) -> Guard:
 
 async def test_errors_of_both_sides_keep_their_places(guard: Guard) -> None:
     inputs = ["", "toolong", "ab", "", "toolong", "cd"]
-    found = await guard.embed(MODEL, inputs, INPUTS, STRICT, EmbedOptions(), ORIGIN)
+    found = await guard.embed(TARGET, inputs, INPUTS, STRICT, EmbedOptions(), ORIGIN)
     assert list(found.errors) == [0, 1, 3, 4]
     assert [error.field for error in found.errors.values()] == [
         f"inputs[{index}]" for index in (0, 1, 3, 4)
@@ -40,7 +42,7 @@ async def test_errors_of_both_sides_keep_their_places(guard: Guard) -> None:
 
 async def test_the_stages_name_of_an_item_becomes_the_requests(guard: Guard) -> None:
     inputs = ["ab", "toolong"]
-    found = await guard.embed(MODEL, inputs, INPUTS, STRICT, EmbedOptions(), ORIGIN)
+    found = await guard.embed(TARGET, inputs, INPUTS, STRICT, EmbedOptions(), ORIGIN)
     assert found.errors[1].message == "inputs[1] has 9 tokens, the maximum is 6"
     assert found.errors[1].reason == "INPUT_TOO_LONG"
 
@@ -48,25 +50,25 @@ async def test_the_stages_name_of_an_item_becomes_the_requests(guard: Guard) -> 
 @pytest.mark.parametrize("inputs", [["ab", ""], ["ab", "toolong"]])
 async def test_all_or_none(guard: Guard, inputs: list[str]) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        await guard.embed(MODEL, inputs, INPUTS, STRICT, EmbedOptions(), ORIGIN, all_or_none=True)
+        await guard.embed(TARGET, inputs, INPUTS, STRICT, EmbedOptions(), ORIGIN, all_or_none=True)
     assert caught.value.field == "inputs[1]"
 
 
 async def test_without_good_items_nobody_is_asked(guard: Guard, platform: LocalPlatform) -> None:
     platform.problems.append("asking would raise")
     text, options = TextOptions(), EmbedOptions(dimensions=4)
-    embedded = await guard.embed(MODEL, [""], INPUTS, text, options, ORIGIN)
+    embedded = await guard.embed(TARGET, [""], INPUTS, text, options, ORIGIN)
     assert embedded.embeddings.shape == (0, 4)
-    similar = await guard.similarity(MODEL, [Pair("", "a")], INPUTS, text, ORIGIN)
+    similar = await guard.similarity(TARGET, [Pair("", "a")], INPUTS, text, ORIGIN)
     assert similar.usage.kept_tokens.tolist() == [0, 0]
-    assert list((await guard.tokenize(MODEL, [""], INPUTS, text, ORIGIN)).errors) == [0]
-    empty = await guard.detokenize(MODEL, [TokenIds([])], INPUTS, True, ORIGIN)
+    assert list((await guard.tokenize(TARGET, [""], INPUTS, text, ORIGIN)).errors) == [0]
+    empty = await guard.detokenize(TARGET, [TokenIds([])], INPUTS, True, ORIGIN)
     assert empty.texts == [""]
 
 
 async def test_similarity_counts_texts_once(guard: Guard) -> None:
     pairs = [Pair("ab", ""), Pair("x", "ab"), Pair("x", "x")]
-    found = await guard.similarity(MODEL, pairs, INPUTS, TextOptions(), ORIGIN)
+    found = await guard.similarity(TARGET, pairs, INPUTS, TextOptions(), ORIGIN)
     assert distinct_texts(pairs) == ["ab", "", "x"]
     assert found.usage.kept_tokens.tolist() == [4, 0, 3]
     assert found.errors[0].field == "inputs[0].second"
@@ -75,7 +77,7 @@ async def test_similarity_counts_texts_once(guard: Guard) -> None:
 
 async def test_detokenize_keeps_the_order(guard: Guard) -> None:
     sequences = [TokenIds([100]), TokenIds([-1]), TokenIds([101])]
-    found = await guard.detokenize(MODEL, sequences, Names("input_ids[{}]"), False, ORIGIN)
+    found = await guard.detokenize(TARGET, sequences, Names("input_ids[{}]"), False, ORIGIN)
     assert found.texts == ["a", "", "b"]
     assert found.errors[1].field == "input_ids[1]"
 
@@ -83,4 +85,4 @@ async def test_detokenize_keeps_the_order(guard: Guard) -> None:
 async def test_errors_of_the_whole_pass_through(guard: Guard, platform: LocalPlatform) -> None:
     platform.problems.append("stopping")
     with pytest.raises(Unavailable):
-        await guard.tokenize(MODEL, ["a"], INPUTS, TextOptions(), ORIGIN)
+        await guard.tokenize(TARGET, ["a"], INPUTS, TextOptions(), ORIGIN)

@@ -39,11 +39,11 @@ class NativeRoutes:
     async def embed(self, exchange: Exchange) -> Answer:
         """An embedding for each input."""
         body = parse(EmbedBody, exchange.content, self.guard.bounds)
-        model = self.guard.platform.catalog.resolve(body.model)
+        target = self.guard.platform.catalog.resolve(body.model)
         inputs, names = read_inputs(body.inputs, "inputs", self.guard.bounds)
         options = EmbedOptions(body.pooling or "", body.normalize, body.dimensions or 0, body.dtype)
         embedded = await self.guard.embed(
-            model, inputs, names, _text_options(body), options, exchange.origin()
+            target, inputs, names, _text_options(body), options, exchange.origin()
         )
         if len(embedded.errors) == len(inputs):
             raise_first(embedded.errors)
@@ -52,48 +52,48 @@ class NativeRoutes:
         data = entries(len(inputs), embedded.errors, rows)
         for index in cost.cut:
             data[index]["truncated"] = True
-        return native(model, data, cost, embedded.timing)
+        return native(embedded.model, data, cost, embedded.timing)
 
     async def similarity(self, exchange: Exchange) -> Answer:
         """The cosine of each pair of texts."""
         body = parse(SimilarityBody, exchange.content, self.guard.bounds)
-        model = self.guard.platform.catalog.resolve(body.model)
+        target = self.guard.platform.catalog.resolve(body.model)
         pairs, names = _read_pairs(body, self.guard.bounds)
         found = await self.guard.similarity(
-            model, pairs, names, _text_options(body), exchange.origin()
+            target, pairs, names, _text_options(body), exchange.origin()
         )
         if len(found.errors) == len(pairs):
             raise_first(found.errors)
         cost = Cost.of(found.usage)
         data = entries(len(pairs), found.errors, _scores(found, pairs, cost))
-        return native(model, data, cost, found.timing)
+        return native(found.model, data, cost, found.timing)
 
     async def tokenize(self, exchange: Exchange) -> Answer:
         """The tokens of each input and their places in it."""
         body = parse(TokenizeBody, exchange.content, self.guard.bounds)
-        model = self.guard.platform.catalog.resolve(body.model)
+        target = self.guard.platform.catalog.resolve(body.model)
         inputs, names = read_inputs(body.inputs, "inputs", self.guard.bounds)
         text = _text_options(body, layout=True, add_special_tokens=body.add_special_tokens)
-        found = await self.guard.tokenize(model, inputs, names, text, exchange.origin())
+        found = await self.guard.tokenize(target, inputs, names, text, exchange.origin())
         if len(found.errors) == len(inputs):
             raise_first(found.errors)
         data = entries(len(inputs), found.errors, token_entries(found, inputs))
-        return native(model, data, Cost.of(found.usage, found.errors), found.timing)
+        return native(found.model, data, Cost.of(found.usage, found.errors), found.timing)
 
     async def detokenize(self, exchange: Exchange) -> Answer:
         """The text behind each sequence of token ids."""
         body = parse(DetokenizeBody, exchange.content, self.guard.bounds)
-        model = self.guard.platform.catalog.resolve(body.model)
+        target = self.guard.platform.catalog.resolve(body.model)
         sequences, names = read_sequences(body.input_ids, "input_ids", self.guard.bounds)
         found = await self.guard.detokenize(
-            model, sequences, names, not body.skip_special_tokens, exchange.origin()
+            target, sequences, names, not body.skip_special_tokens, exchange.origin()
         )
         if len(found.errors) == len(sequences):
             raise_first(found.errors)
         texts = ({"text": text} for i, text in enumerate(found.texts) if i not in found.errors)
         data = entries(len(sequences), found.errors, texts)
         cost = Cost(sum(len(sequence.ids) for sequence in sequences))
-        return native(model, data, cost, found.timing)
+        return native(found.model, data, cost, found.timing)
 
     async def models(self, exchange: Exchange) -> Answer:  # noqa: ARG002
         """The models that are served and what they can do."""

@@ -24,10 +24,10 @@ class OpenAIRoutes:
     async def embeddings(self, exchange: Exchange) -> Answer:
         """An embedding for each input. Where one input is wrong the request fails as a whole."""
         body = parse(EmbeddingsBody, exchange.content, self.guard.bounds)
-        model = self.guard.platform.catalog.resolve(body.model)
+        target = self.guard.platform.catalog.resolve(body.model)
         inputs, names = read_texts(body.input, "input", self.guard.bounds)
         embedded = await self.guard.embed(
-            model,
+            target,
             inputs,
             names,
             TextOptions("right" if body.truncate else "error", prompt_name=body.prompt_name or ""),
@@ -48,7 +48,7 @@ class OpenAIRoutes:
         name = exchange.path_params["model"]
         if not name:
             raise NotFound("There is no such route.")
-        return Answer(dump(_model(catalog.resolve(name), catalog.models())))
+        return Answer(dump(_model(catalog.resolve(name).model, catalog.models())))
 
 
 def _embeddings(embedded: Embedded, encoding_format: str | None) -> Answer:
