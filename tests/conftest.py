@@ -1,5 +1,6 @@
 """What tests of several packages start from."""
 
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,15 @@ class SuiteSettings:
 
     models: Models
     test: External
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Only what nothing refers to any more goes away: what is in a cycle stays, and shows."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import time
 import uuid
@@ -85,13 +86,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 raise
             except TriptychError as error:
                 code = GRPC_CODES[type(error)].name
-                await _abort(context, error, method)
+                refusal = copy.copy(error)
             except Exception:
                 logger.exception("%s failed", method)
-                await _abort(context, Internal("internal error"), method)
+                refusal = Internal("internal error")
             finally:
                 elapsed = time.perf_counter() - started
                 self._metrics.requests.labels(method, code).observe(elapsed)
+            # grpc's AbortError and its frames hold each other until the collector's next pass; a
+            # copy of the error, raised from nothing, keeps the request out of that.
+            del request
+            return await _abort(context, refusal, method)
 
         return guarded
 
