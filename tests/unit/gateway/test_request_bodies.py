@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from array import array
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -140,9 +141,15 @@ def test_a_field_that_is_not_known_is_quoted_in_part() -> None:
 def test_inputs_of_all_kinds() -> None:
     value = ["a", [1, 2], {"first": "b", "second": "c"}]
     inputs, names = read_inputs(value, "inputs", BOUNDS)
-    assert inputs == ["a", TokenIds([1, 2]), Pair("b", "c")]
+    assert inputs == ["a", TokenIds(array("i", [1, 2])), Pair("b", "c")]
     assert names.of(1) == "inputs[1]"
     assert names.parts(2) == ("inputs[2].first", "inputs[2].second")
+
+
+def test_a_body_keeps_nothing_of_what_is_taken() -> None:
+    body = parse(EmbedBody, b'{"inputs":[[1,2]]}', BOUNDS)
+    assert body.take("inputs") == [[1, 2]]
+    assert body.inputs is None
 
 
 @pytest.mark.parametrize("value", ["a", [1, 2], {"first": "b", "second": "c"}])
