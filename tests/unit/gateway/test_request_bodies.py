@@ -47,6 +47,7 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 BODIES = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=5)
+SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 BOUNDS = Bounds(max_inputs=4, max_characters=50)
 
 
@@ -74,13 +75,13 @@ def check(response: httpx.Response) -> None:
         assert answer["error"]["type"] == "invalid_request_error"
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=SUPPRESSED)
 @given(path=st.sampled_from(ROUTES), body=BODIES)
 def test_any_object(app: Any, path: str, body: dict[str, Any]) -> None:
     check(asyncio.run(post(app, path, orjson.dumps(_finite(body)))))
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=SUPPRESSED)
 @given(path=st.sampled_from(ROUTES), content=st.binary(max_size=100))
 def test_any_bytes(app: Any, path: str, content: bytes) -> None:
     check(asyncio.run(post(app, path, content)))
