@@ -1,13 +1,22 @@
 """What tests of several packages start from."""
 
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from triptych_local.session import Session, running
 from triptych_servicekit.settings import load, setting
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+hypothesis_settings.register_profile(
+    "triptych", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("triptych")
 
 CLONE = Path(__file__).parents[1]
 
@@ -32,6 +41,15 @@ class SuiteSettings:
 
     models: Models
     test: External
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Only what nothing refers to any more goes away: what is in a cycle stays, and shows."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

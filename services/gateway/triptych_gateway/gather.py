@@ -61,8 +61,11 @@ class Gatherer:
         self._pending.setdefault(call, deque()).append(entry)
         self.pending_weight += weight
         self.wake()
-        result = await entry.future
-        return result, entry.sent - entry.submitted
+        try:
+            result = await entry.future
+            return result, entry.sent - entry.submitted
+        finally:
+            del entry  # or an error would hold this frame, the frame the entry, the entry the error
 
     def wake(self) -> None:
         """Send what can be sent, after everything that arrives in this turn of the loop."""

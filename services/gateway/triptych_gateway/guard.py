@@ -1,5 +1,6 @@
 """Requests held against the bounds; what is left of them goes to the platform."""
 
+import copy
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -140,9 +141,13 @@ class Guard:
 
 
 def raise_first(errors: Errors) -> None:
-    """Raise the error of the first item that has one."""
+    """Raise the error of the first item that has one.
+
+    A copy: raised itself, it would hold the frames that hold it, and with them the whole request,
+    until the collector's next pass.
+    """
     if errors:
-        raise errors[min(errors)]
+        raise copy.copy(errors[min(errors)])
 
 
 def _without(items: Sequence[T], refused: Errors) -> Sequence[T]:

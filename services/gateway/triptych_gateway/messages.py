@@ -1,5 +1,6 @@
 """GatewayService's messages to tasks and back."""
 
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -64,7 +65,7 @@ def _input(item: tokenizer.TokenizeInput, field: str) -> Input:
         case "token_ids":
             field = f"{field}.token_ids.ids"
             ids = from_tensor(item.token_ids.ids, field, dtypes=INT32, dimensions=(1,))
-            return TokenIds(ids.tolist())
+            return TokenIds(array("i", ids.tobytes()))
         case _:
             raise InvalidArgument(f"{field} is not set", field=field)
 

@@ -41,7 +41,8 @@ from triptych_gateway.work import (
     TokenizeResult,
     TokenizeWork,
 )
-from triptych_servicekit.errors import DeadlineExceeded, TriptychError
+from triptych_servicekit.errors import DeadlineExceeded
+from triptych_servicekit.together import together
 
 T = TypeVar("T")
 InputT = TypeVar("InputT", bound=Input)
@@ -202,13 +203,7 @@ class Pipeline:
 
 
 async def _together(work: "Sequence[Coroutine[Any, Any, T]]") -> list[T]:
-    """Results of all parts, in order; the first failure cancels the others."""
+    """Results of all parts, in order; one alone needs no task."""
     if len(work) == 1:
         return [await work[0]]
-    tasks: list[asyncio.Task[T]] = []
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks += [group.create_task(part) for part in work]
-    except* TriptychError as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
+    return await together(work)

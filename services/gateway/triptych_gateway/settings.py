@@ -24,7 +24,7 @@ class Http:
     port: int = setting(8080, "Port of the REST listener.", minimum=0, maximum=65535)
     max_body_bytes: int = setting(16 * groups.MEBIBYTE, "Largest request body.", minimum=1024)
     max_buffered_bytes: int = setting(
-        256 * groups.MEBIBYTE, "Large bodies being read, all together.", minimum=1024
+        128 * groups.MEBIBYTE, "Large bodies of all requests in progress.", minimum=1024
     )
 
 

@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from triptych_encoder.arithmetic_backend import ArithmeticBackend
-from triptych_encoder.backend import HIDDEN
+from triptych_encoder.backend import HIDDEN, PaddedBatch
 from triptych_encoder.batcher import Batcher
 from triptych_encoder.dispatcher import Dispatcher, Lane
 from triptych_encoder.entry import Submission
@@ -18,6 +21,25 @@ from triptych_servicekit.callers import Caller
 from triptych_servicekit.errors import DeadlineExceeded, Internal
 
 HIDDEN_SIZE = 4
+
+
+class GatedBackend(ArithmeticBackend):
+    """Its runs end once `gate` is open."""
+
+    def __init__(self) -> None:
+        super().__init__(HIDDEN_SIZE)
+        self.gate = threading.Event()
+
+    def run(self, batch: PaddedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
+        assert self.gate.wait(60)
+        return super().run(batch, outputs)
+
+
+async def taken(lane: Lane) -> None:
+    """Wait until nothing is queued: it runs, or is the batch that is ready ahead."""
+    async with asyncio.timeout(60):
+        while len(lane.queue):  # noqa: ASYNC110 (threads take from it)
+            await asyncio.sleep(0.001)
 
 
 @contextlib.asynccontextmanager
@@ -81,27 +103,30 @@ async def test_one_pass_gives_every_output() -> None:
 
 
 async def test_what_queues_while_a_batch_runs_is_the_next_batch() -> None:
-    backend = ArithmeticBackend(HIDDEN_SIZE, seconds=0.05)
+    backend = GatedBackend()
     async with dispatching(backend, workers=1) as (dispatcher, lane):
         first = submit(dispatcher, lane, submission([[1]]))
-        await asyncio.sleep(0.01)
+        await taken(lane)
         ahead = submit(dispatcher, lane, submission([[2]]))
-        await asyncio.sleep(0.01)
+        await taken(lane)
         rest = [submit(dispatcher, lane, submission([[3]])) for _ in range(10)]
+        backend.gate.set()
         await asyncio.gather(*(work.done for work in (first, ahead, *rest)))
     assert backend.shapes == [(1, 1), (1, 1), (10, 1)]
 
 
 async def test_cancelled_and_expired_work_is_never_run() -> None:
-    backend = ArithmeticBackend(HIDDEN_SIZE, seconds=0.05)
+    backend = GatedBackend()
     async with dispatching(backend, workers=1) as (dispatcher, lane):
         running = [submit(dispatcher, lane, submission([[1]])) for _ in range(2)]
-        await asyncio.sleep(0.01)
+        await taken(lane)
         ahead = submit(dispatcher, lane, submission([[1]]))
-        await asyncio.sleep(0.005)
+        await taken(lane)
         cancelled = submit(dispatcher, lane, submission([[2, 2]]))
         cancelled.done.cancel()
         expired = submit(dispatcher, lane, submission([[3, 3, 3]]), timeout=0.001)
+        await asyncio.sleep(0.01)
+        backend.gate.set()
         await asyncio.gather(*(work.done for work in (*running, ahead, expired)))
     assert isinstance(expired.errors[0], DeadlineExceeded)
     assert all(width == 1 for _, width in backend.shapes)

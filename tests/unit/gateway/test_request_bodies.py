@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from array import array
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -46,6 +47,7 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 BODIES = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=5)
+SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 BOUNDS = Bounds(max_inputs=4, max_characters=50)
 
 
@@ -73,13 +75,13 @@ def check(response: httpx.Response) -> None:
         assert answer["error"]["type"] == "invalid_request_error"
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=SUPPRESSED)
 @given(path=st.sampled_from(ROUTES), body=BODIES)
 def test_any_object(app: Any, path: str, body: dict[str, Any]) -> None:
     check(asyncio.run(post(app, path, orjson.dumps(_finite(body)))))
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=SUPPRESSED)
 @given(path=st.sampled_from(ROUTES), content=st.binary(max_size=100))
 def test_any_bytes(app: Any, path: str, content: bytes) -> None:
     check(asyncio.run(post(app, path, content)))
@@ -140,9 +142,15 @@ def test_a_field_that_is_not_known_is_quoted_in_part() -> None:
 def test_inputs_of_all_kinds() -> None:
     value = ["a", [1, 2], {"first": "b", "second": "c"}]
     inputs, names = read_inputs(value, "inputs", BOUNDS)
-    assert inputs == ["a", TokenIds([1, 2]), Pair("b", "c")]
+    assert inputs == ["a", TokenIds(array("i", [1, 2])), Pair("b", "c")]
     assert names.of(1) == "inputs[1]"
     assert names.parts(2) == ("inputs[2].first", "inputs[2].second")
+
+
+def test_a_body_keeps_nothing_of_what_is_taken() -> None:
+    body = parse(EmbedBody, b'{"inputs":[[1,2]]}', BOUNDS)
+    assert body.take("inputs") == [[1, 2]]
+    assert body.inputs is None
 
 
 @pytest.mark.parametrize("value", ["a", [1, 2], {"first": "b", "second": "c"}])

@@ -19,8 +19,11 @@ from triptych_servicekit.errors import InvalidArgument, ModelNotLoaded, Overload
 
 @dataclass(eq=False)
 class MemoryReplica:
-    """Answers with the work itself; dies of `poison`, and `deaths` times of anything."""
+    """Answers with the work itself, once `gate` is open; dies of `poison`, and `deaths` times of
+    anything.
+    """
 
+    gate: asyncio.Event | None = None
     seconds: float = 0.0
     poison: Any = None
     deaths: int = 0
@@ -37,6 +40,8 @@ class MemoryReplica:
         self.seen.append(works)
         self.peak = max(self.peak, self.calls)
         try:
+            if self.gate:
+                await self.gate.wait()
             await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:
             self.cancelled += 1
@@ -87,6 +92,12 @@ def origin() -> Origin:
     return Origin(time.monotonic() + 60, "request")
 
 
+async def settled() -> None:
+    """Let everything happen that needs no time."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 async def submit(to: Gatherer, work: Any, options: str = "", weight: int = 1) -> Any:
     result, held = await to.submit(work, MemoryCall(options), weight, origin())
     assert held >= 0
@@ -101,13 +112,16 @@ async def test_what_arrives_together_goes_together() -> None:
 
 
 async def test_what_waits_for_room_shares_the_next_call() -> None:
-    replica = MemoryReplica(seconds=0.02)
+    gate = asyncio.Event()
+    replica = MemoryReplica(gate)
     gather = gatherer(replica)
     first = asyncio.ensure_future(submit(gather, "first"))
-    await asyncio.sleep(0.005)
+    await settled()
     rest = [asyncio.ensure_future(submit(gather, n)) for n in range(3)]
-    await asyncio.sleep(0.005)
+    await settled()
     rest.append(asyncio.ensure_future(submit(gather, 3)))
+    await settled()
+    gate.set()
     await asyncio.gather(first, *rest)
     assert replica.seen == [["first"], [0, 1, 2, 3]]
 
@@ -148,14 +162,16 @@ async def test_idle_replicas_take_turns() -> None:
 
 
 async def test_cancelled_work_is_not_sent() -> None:
-    replica = MemoryReplica(seconds=0.02)
+    gate = asyncio.Event()
+    replica = MemoryReplica(gate)
     gather = gatherer(replica)
     first = asyncio.ensure_future(submit(gather, "first"))
-    await asyncio.sleep(0.005)
+    await settled()
     dropped = asyncio.ensure_future(submit(gather, "dropped"))
     kept = asyncio.ensure_future(submit(gather, "kept"))
-    await asyncio.sleep(0.005)
+    await settled()
     dropped.cancel()
+    gate.set()
     await asyncio.gather(first, kept)
     assert replica.seen == [["first"], ["kept"]]
 
@@ -164,12 +180,12 @@ async def test_a_call_that_nobody_waits_for_is_cancelled() -> None:
     replica = MemoryReplica(seconds=5)
     gather = gatherer(replica)
     waiting = [asyncio.ensure_future(submit(gather, n)) for n in range(2)]
-    await asyncio.sleep(0.01)
+    await settled()
     waiting[0].cancel()
-    await asyncio.sleep(0.01)
+    await settled()
     assert replica.cancelled == 0
     waiting[1].cancel()
-    await asyncio.sleep(0.01)
+    await settled()
     assert replica.cancelled == 1
     assert replica.calls == 0
 
@@ -236,7 +252,7 @@ async def test_work_is_held_until_a_replica_serves() -> None:
     replica = MemoryReplica(serving=False)
     gather = gatherer(replica)
     waiting = asyncio.ensure_future(submit(gather, 1))
-    await asyncio.sleep(0.01)
+    await settled()
     assert not waiting.done()
     replica.serving = True
     gather.wake()
@@ -246,7 +262,7 @@ async def test_work_is_held_until_a_replica_serves() -> None:
 async def test_held_work_can_be_failed() -> None:
     gather = gatherer(MemoryReplica(serving=False))
     waiting = asyncio.ensure_future(submit(gather, 1))
-    await asyncio.sleep(0.01)
+    await settled()
     gather.fail_waiting(Unavailable("gone"))
     with contextlib.suppress(Unavailable):
         await waiting
@@ -256,7 +272,7 @@ async def test_held_work_can_be_failed() -> None:
 async def test_stopping_fails_what_is_in_flight() -> None:
     gather = gatherer(MemoryReplica(seconds=5))
     sent = asyncio.ensure_future(submit(gather, 1))
-    await asyncio.sleep(0.01)
+    await settled()
     await gather.stop()
     with pytest.raises(Unavailable):
         await asyncio.wait_for(sent, 1)

@@ -38,9 +38,9 @@ class NativeRoutes:
 
     async def embed(self, exchange: Exchange) -> Answer:
         """An embedding for each input."""
-        body = parse(EmbedBody, exchange.content, self.guard.bounds)
+        body = parse(EmbedBody, exchange.take_content(), self.guard.bounds)
         target = self.guard.platform.catalog.resolve(body.model)
-        inputs, names = read_inputs(body.inputs, "inputs", self.guard.bounds)
+        inputs, names = read_inputs(body.take("inputs"), "inputs", self.guard.bounds)
         options = EmbedOptions(body.pooling or "", body.normalize, body.dimensions or 0, body.dtype)
         embedded = await self.guard.embed(
             target, inputs, names, _text_options(body), options, exchange.origin()
@@ -56,7 +56,7 @@ class NativeRoutes:
 
     async def similarity(self, exchange: Exchange) -> Answer:
         """The cosine of each pair of texts."""
-        body = parse(SimilarityBody, exchange.content, self.guard.bounds)
+        body = parse(SimilarityBody, exchange.take_content(), self.guard.bounds)
         target = self.guard.platform.catalog.resolve(body.model)
         pairs, names = _read_pairs(body, self.guard.bounds)
         found = await self.guard.similarity(
@@ -70,9 +70,9 @@ class NativeRoutes:
 
     async def tokenize(self, exchange: Exchange) -> Answer:
         """The tokens of each input and their places in it."""
-        body = parse(TokenizeBody, exchange.content, self.guard.bounds)
+        body = parse(TokenizeBody, exchange.take_content(), self.guard.bounds)
         target = self.guard.platform.catalog.resolve(body.model)
-        inputs, names = read_inputs(body.inputs, "inputs", self.guard.bounds)
+        inputs, names = read_inputs(body.take("inputs"), "inputs", self.guard.bounds)
         text = _text_options(body, layout=True, add_special_tokens=body.add_special_tokens)
         found = await self.guard.tokenize(target, inputs, names, text, exchange.origin())
         if len(found.errors) == len(inputs):
@@ -82,9 +82,9 @@ class NativeRoutes:
 
     async def detokenize(self, exchange: Exchange) -> Answer:
         """The text behind each sequence of token ids."""
-        body = parse(DetokenizeBody, exchange.content, self.guard.bounds)
+        body = parse(DetokenizeBody, exchange.take_content(), self.guard.bounds)
         target = self.guard.platform.catalog.resolve(body.model)
-        sequences, names = read_sequences(body.input_ids, "input_ids", self.guard.bounds)
+        sequences, names = read_sequences(body.take("input_ids"), "input_ids", self.guard.bounds)
         found = await self.guard.detokenize(
             target, sequences, names, not body.skip_special_tokens, exchange.origin()
         )
