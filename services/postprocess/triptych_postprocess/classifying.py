@@ -37,7 +37,15 @@ def classify(
     """
     made = logits_of(inputs, classifier, errors)
     logits = made.rows
-    order = np.argsort(-logits, axis=1, kind="stable")[:, : options.top_k]
+    order = _best(logits, options.top_k)
     scores = logits if options.raw_scores else probabilities(classifier.head, logits)
     chosen = np.take_along_axis(scores, order, axis=1)
     return Outcome(Classes(order.astype(np.int32), chosen), made.errors)
+
+
+def _best(logits: NDArray[np.float32], top_k: int) -> NDArray[np.int64]:
+    if top_k == 1:
+        best: NDArray[np.int64] = logits.argmax(axis=1)[:, np.newaxis]
+        return best
+    order: NDArray[np.int64] = np.argsort(-logits, axis=1, kind="stable")
+    return order[:, :top_k]
