@@ -8,8 +8,10 @@ import grpc.aio
 
 from triptych.v1 import postprocess_service_pb2 as pb
 from triptych.v1 import postprocess_service_pb2_grpc as rpc
-from triptych_bundles import Bundle, Repository
+from triptych_bundles import Repository
 from triptych_bundles.loading import load_bundles
+from triptych_postprocess.heads import Classifier
+from triptych_postprocess.loading import PostprocessModel, load_heads, load_model
 from triptych_postprocess.servicer import PostprocessServicer
 from triptych_postprocess.settings import PostprocessSettings
 from triptych_postprocess.telemetry import PostprocessMetrics
@@ -26,26 +28,31 @@ class PostprocessApplication:
     def __init__(self, settings: PostprocessSettings) -> None:
         computing = settings.computing
         self._settings = settings
-        self._models: Registry[Bundle] = Registry()
+        self._models: Registry[PostprocessModel] = Registry()
+        self._heads: Registry[Classifier] = Registry()
         self._workers = Workers(computing.threads or available_cores(), computing.max_inline_bytes)
         self.metrics = PostprocessMetrics()
 
     def register(self, server: grpc.aio.Server) -> Sequence[str]:
         """Add PostprocessService."""
         limits = self._settings.limits
-        servicer = PostprocessServicer(self._models, self._workers, self.metrics, limits)
+        servicer = PostprocessServicer(
+            self._models, self._heads, self._workers, self.metrics, limits, self._settings.computing
+        )
         rpc.add_PostprocessServiceServicer_to_server(servicer, server)
         return [pb.DESCRIPTOR.services_by_name["PostprocessService"].full_name]
 
     async def start(self) -> None:
-        """Read the bundles' descriptions; one that cannot be read does not stop the others."""
+        """Load every model and head that may serve; one that may not does not stop the others."""
         await asyncio.to_thread(self._load)
 
     def _load(self) -> None:
         models = self._settings.models
         repository = Repository(Path(models.repository))
-        for bundle, model in load_bundles(repository, models.names, lambda bundle: bundle):
+        for bundle, model in load_bundles(repository, models.names, load_model):
             self._models.add(bundle.name, bundle.version, bundle.digest, model)
+        for own, head in load_heads(repository.scan().heads, models.names):
+            self._heads.add(own.name, own.version, own.digest, head)
 
     async def stop(self) -> None:
         """End the threads."""

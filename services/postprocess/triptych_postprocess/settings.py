@@ -24,8 +24,17 @@ class Computing:
     max_inline_bytes: int = setting(
         groups.MEBIBYTE,
         "Vectors of up to this size are computed at once, which takes less than handing them to a"
-        " thread.",
+        " thread. Other arithmetic counts as so many bytes as are scaled in its time.",
         minimum=0,
+    )
+    max_call_tokens: int = setting(
+        262_144, "Most tokens of one call that finds entities.", minimum=16
+    )
+    max_output_bytes: int = setting(
+        32 * groups.MEBIBYTE,
+        "Largest answer of one call, before anything is left out of it: all classes of a head"
+        " count, and all tokens as entities.",
+        minimum=1024,
     )
 
 
