@@ -97,8 +97,7 @@ class AdminApplication(Application, Protocol):
 
 
 class Server:
-    """A running application. `port`, `operations_port`, `http_port` and `admin_port` are the real
-    ones."""
+    """A running application. `port` and the others of that kind are the real ones."""
 
     def __init__(self, application: Application, settings: Settings) -> None:
         self._application = application
@@ -116,12 +115,12 @@ class Server:
         reflection.enable_server_reflection(names, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         self.port = self._bind_grpc()
+        self._admin = self._build_admin()
+        self.admin_port = self._admin.port if self._admin else None
         self._operations = self._build_operations()
         self.operations_port = self._operations.port
         self._http = self._build_http()
         self.http_port = self._http.port if self._http else None
-        self._admin = self._build_admin()
-        self.admin_port = self._admin.port if self._admin else None
         self._watch: asyncio.Task[None] | None = None
 
     def _build_grpc(self) -> grpc.aio.Server:

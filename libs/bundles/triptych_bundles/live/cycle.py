@@ -68,7 +68,7 @@ class Cycle(Generic[B, T]):
             if taken and place.holds(slot):
                 self._accept(place, slot, await self._loader.load(slot.bundle))
             else:
-                self._postpone(place, slot)
+                self._postpone(place, slot, first=not evict)
         except Refused as refusal:
             self._refuse(place, slot, str(refusal))
         finally:
@@ -97,10 +97,11 @@ class Cycle(Generic[B, T]):
         if old is not None and old is not slot:
             self.drain(old)
 
-    def _postpone(self, place: Place[B, T], slot: Slot[B, T]) -> None:
+    def _postpone(self, place: Place[B, T], slot: Slot[B, T], *, first: bool) -> None:
         """Leave a slot unloaded. It is loaded when it is called, or at a later look.
 
-        What has never been loaded is not called instead of an older version that has.
+        What is found later than at the first look, and has never been loaded, is not called
+        instead of an older version that serves.
         """
         slot.state = BundleState.UNLOADED
         if not place.holds(slot):
@@ -109,7 +110,8 @@ class Cycle(Generic[B, T]):
             slot.reason = NO_ROOM
             logger.warning("not loaded", extra={"model": slot.bundle.identity, "reason": NO_ROOM})
         newest = self._shelf.newest_serving(slot.bundle.name)
-        if place.serving is None and (newest is None or place.order() < newest.order()):
+        behind = first or newest is None or place.order() < newest.order()
+        if place.serving is None and behind:
             self._install(place, slot)
 
     def _refuse(self, place: Place[B, T], slot: Slot[B, T], reason: str) -> None:
@@ -198,7 +200,7 @@ class Cycle(Generic[B, T]):
             slot.timer = None
 
     def _free_unused(self, slot: Slot[B, T]) -> None:
-        if slot.retired and not slot.users and slot.freeing is None:
+        if slot.retired and slot.in_memory and not slot.users and slot.freeing is None:
             slot.freeing = self._spawn(self._free(slot))
 
     async def _free(self, slot: Slot[B, T]) -> None:
