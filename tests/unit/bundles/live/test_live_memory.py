@@ -203,3 +203,18 @@ async def test_an_evicted_bundle_that_has_been_spoilt_gives_way_to_an_older_one(
         (folder / "model.onnx").write_bytes(b"graph")
         await running.look()
         assert await running.use("a") == "a@2"
+
+
+async def test_what_drains_leaves_before_what_serves(
+    service: Any, write_bundle: WriteBundle, size: int
+) -> None:
+    write_bundle("a")
+    folder = write_bundle("b")
+    async with service(memory_budget_bytes=2 * size) as running:
+        await running.use("a")
+        await running.use("b")
+        shutil.rmtree(folder)
+        await running.look(2)
+        write_bundle("c")
+        await running.look()
+        assert running.states() == {"a@1": LOADED, "c@1": LOADED}
