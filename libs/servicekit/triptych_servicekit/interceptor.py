@@ -53,7 +53,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _count(self, change: int) -> None:
         self._running += change
-        self._metrics.in_flight.set(self._running)
+        self._metrics.in_flight.inc(change)
         (self._idle.clear if self._running else self._idle.set)()
 
     async def intercept_service(

@@ -1,7 +1,5 @@
 """From bundles to what postprocess serves: models, and heads that have proven themselves."""
 
-import logging
-from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,8 +16,6 @@ from triptych_bundles import (
 )
 from triptych_postprocess.heads import Classifier
 from triptych_postprocess.tags import TagScheme, read_scheme
-
-logger = logging.getLogger(__name__)
 
 # Of a head's logits to its golden ones, as a share of the largest of these where that is above 1:
 # float32 holds about seven digits, and sums of a few hundred products cost two of them.
@@ -52,20 +48,10 @@ def load_head(bundle: HeadBundle) -> Classifier:
     return _classifier(bundle, bundle.head)
 
 
-def load_heads(
-    bundles: Iterable[HeadBundle], names: Collection[str]
-) -> Iterator[tuple[HeadBundle, Classifier]]:
-    """Heads of `names`, all where it is empty; one that is refused is logged and left out."""
-    for bundle in bundles:
-        if names and bundle.name not in names:
-            continue
-        try:
-            loaded = load_head(bundle)
-        except BundleError as error:
-            logger.error("bundle refused", extra={"reason": str(error)})
-            continue
-        logger.info("loaded", extra={"model": bundle.identity})
-        yield bundle, loaded
+def size(bundle: Bundle | HeadBundle) -> int:
+    """Bytes of what is read of a bundle to serve it: the layers of its head."""
+    head = bundle.head
+    return bundle.record(head.weights).bytes if head and head.layers else 0
 
 
 def _classifier(bundle: Bundle | HeadBundle, head: Head) -> Classifier:

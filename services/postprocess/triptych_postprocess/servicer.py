@@ -10,13 +10,12 @@ import grpc.aio
 from triptych.v1 import postprocess_service_pb2 as pb
 from triptych.v1 import postprocess_service_pb2_grpc as rpc
 from triptych.v1 import types_pb2 as types
-from triptych_postprocess.heads import Classifier
-from triptych_postprocess.loading import PostprocessModel
+from triptych_postprocess.lending import Lender
 from triptych_postprocess.outcome import Job, expired
 from triptych_postprocess.settings import Computing
 from triptych_postprocess.telemetry import PostprocessMetrics
-from triptych_postprocess.wire.analysis import Reader
-from triptych_postprocess.wire.classes import FindHead, find_head, read_classify, write_classes
+from triptych_postprocess.wire.analysis import Reader, head_fields
+from triptych_postprocess.wire.classes import read_classify, write_classes
 from triptych_postprocess.wire.ranks import read_rank, write_rankings
 from triptych_postprocess.wire.tokens import (
     read_tag,
@@ -35,7 +34,6 @@ from triptych_servicekit.callers import read_callers, stage_timing
 from triptych_servicekit.errors import InvalidArgument
 from triptych_servicekit.groups import Limits
 from triptych_servicekit.items import write_errors
-from triptych_servicekit.registry import Registry
 
 R = TypeVar("R")
 OUTPUT_TOO_LARGE = "OUTPUT_TOO_LARGE"
@@ -57,15 +55,13 @@ class PostprocessServicer(rpc.PostprocessServiceServicer):
 
     def __init__(
         self,
-        models: Registry[PostprocessModel],
-        heads: Registry[Classifier],
+        lender: Lender,
         workers: Workers,
         metrics: PostprocessMetrics,
         limits: Limits,
         computing: Computing,
     ) -> None:
-        self._models = models
-        self._heads = heads
+        self._lender = lender
         self._workers = workers
         self._metrics = metrics
         self._limits = limits
@@ -75,11 +71,11 @@ class PostprocessServicer(rpc.PostprocessServiceServicer):
         self, request: pb.PostprocessServiceEmbedRequest, context: Context
     ) -> pb.PostprocessServiceEmbedResponse:
         """Embeddings of every item whose vectors are sound."""
-        held = self._models.find(request.model)
-        job = read_embed(request, held.value.bundle, self._limits.max_items)
-        answer = await self._run("embed", job, request.contexts, context)
+        async with self._lender.use(request.model, context) as lent:
+            job = read_embed(request, lent.model.bundle, self._limits.max_items)
+            answer = await self._run("embed", job, request.contexts, context)
         return pb.PostprocessServiceEmbedResponse(
-            model=held.model,
+            model=lent.ref,
             result=write_embeddings(answer.rows),
             errors=answer.errors,
             timings=answer.timings,
@@ -89,11 +85,12 @@ class PostprocessServicer(rpc.PostprocessServiceServicer):
         self, request: pb.PostprocessServiceSimilarityRequest, context: Context
     ) -> pb.PostprocessServiceSimilarityResponse:
         """Cosines of every pair whose vectors are sound."""
-        held = self._models.find(request.model)
-        job = read_similarity(request, held.value.bundle.hidden_size, self._limits.max_items)
-        answer = await self._run("similarity", job, request.contexts, context)
+        async with self._lender.use(request.model, context) as lent:
+            width = lent.model.bundle.hidden_size
+            job = read_similarity(request, width, self._limits.max_items)
+            answer = await self._run("similarity", job, request.contexts, context)
         return pb.PostprocessServiceSimilarityResponse(
-            model=held.model,
+            model=lent.ref,
             result=write_similarities(answer.rows),
             errors=answer.errors,
             timings=answer.timings,
@@ -103,12 +100,13 @@ class PostprocessServicer(rpc.PostprocessServiceServicer):
         self, request: pb.PostprocessServiceClassifyRequest, context: Context
     ) -> pb.PostprocessServiceClassifyResponse:
         """Classes of every item whose vector or logits are sound."""
-        held = self._models.find(request.model)
-        classifier = self._finder(held.value)(request.options.head, "options.head")
-        job = read_classify(request, classifier, self._limits.max_items)
-        answer = await self._run("classify", job, request.contexts, context)
+        name, field = request.options.head, "options.head"
+        async with self._lender.use(request.model, context, {name: field}) as lent:
+            classifier = lent.head(name, field)
+            job = read_classify(request, classifier, self._limits.max_items)
+            answer = await self._run("classify", job, request.contexts, context)
         return pb.PostprocessServiceClassifyResponse(
-            model=held.model,
+            model=lent.ref,
             result=write_classes(classifier.head.labels, answer.rows),
             errors=answer.errors,
             timings=answer.timings,
@@ -118,13 +116,13 @@ class PostprocessServicer(rpc.PostprocessServiceServicer):
         self, request: pb.PostprocessServiceTagTokensRequest, context: Context
     ) -> pb.PostprocessServiceTagTokensResponse:
         """Entities of every item whose logits are sound."""
-        held = self._models.find(request.model)
-        scheme, options = scheme_of(held.value), read_tag_options(request.options, "options")
-        limits = self._limits.max_items, self._computing.max_call_tokens
-        job = read_tag(request, scheme, options, *limits)
-        answer = await self._run("tag", job, request.contexts, context)
+        async with self._lender.use(request.model, context) as lent:
+            scheme, options = scheme_of(lent.model), read_tag_options(request.options, "options")
+            limits = self._limits.max_items, self._computing.max_call_tokens
+            job = read_tag(request, scheme, options, *limits)
+            answer = await self._run("tag", job, request.contexts, context)
         return pb.PostprocessServiceTagTokensResponse(
-            model=held.model,
+            model=lent.ref,
             result=write_entities(options.labels(scheme), answer.rows),
             errors=answer.errors,
             timings=answer.timings,
@@ -134,12 +132,13 @@ class PostprocessServicer(rpc.PostprocessServiceServicer):
         self, request: pb.PostprocessServiceRankRequest, context: Context
     ) -> pb.PostprocessServiceRankResponse:
         """Rankings of every query all of whose vectors or logits are sound."""
-        held = self._models.find(request.model)
-        head = partial(self._finder(held.value), request.head, "head")
-        job = read_rank(request, held.value.bundle.hidden_size, head, self._limits.max_items)
-        answer = await self._run("rank", job, request.contexts, context)
+        name, field = request.head, "head"
+        async with self._lender.use(request.model, context, {name: field}) as lent:
+            head, width = partial(lent.head, name, field), lent.model.bundle.hidden_size
+            job = read_rank(request, width, head, self._limits.max_items)
+            answer = await self._run("rank", job, request.contexts, context)
         return pb.PostprocessServiceRankResponse(
-            model=held.model,
+            model=lent.ref,
             result=write_rankings(answer.rows),
             errors=answer.errors,
             timings=answer.timings,
@@ -149,19 +148,16 @@ class PostprocessServicer(rpc.PostprocessServiceServicer):
         self, request: pb.PostprocessServiceAnalyzeRequest, context: Context
     ) -> pb.PostprocessServiceAnalyzeResponse:
         """Answers to several tasks, for the items that none of them fails."""
-        held = self._models.find(request.model)
-        limits = self._limits.max_items, self._computing.max_call_tokens
-        analysis = Reader(request, held.value, self._finder(held.value), *limits).read()
-        answer = await self._run("analyze", analysis.job, request.contexts, context)
+        async with self._lender.use(request.model, context, head_fields(request)) as lent:
+            limits = self._limits.max_items, self._computing.max_call_tokens
+            analysis = Reader(request, lent.model, lent.head, *limits).read()
+            answer = await self._run("analyze", analysis.job, request.contexts, context)
         return pb.PostprocessServiceAnalyzeResponse(
-            model=held.model,
+            model=lent.ref,
             results=analysis.write(answer.rows),
             errors=answer.errors,
             timings=answer.timings,
         )
-
-    def _finder(self, model: PostprocessModel) -> FindHead:
-        return partial(find_head, self._heads, model)
 
     async def _run(
         self, task: str, job: Job[R], contexts: Sequence[types.CallContext], context: Context

@@ -17,6 +17,13 @@ class Listen(groups.Listen):
 
 
 @dataclass(frozen=True, slots=True)
+class Admin(groups.Admin):
+    """The admin port of postprocess on one machine."""
+
+    port: int = setting(9203, "Port of the admin listener.", minimum=0, maximum=65535)
+
+
+@dataclass(frozen=True, slots=True)
 class Computing:
     """Where the arithmetic is done."""
 
@@ -48,4 +55,5 @@ class PostprocessSettings:
     lifecycle: groups.Lifecycle = field(default_factory=groups.Lifecycle)
     telemetry: groups.Telemetry = field(default_factory=groups.Telemetry)
     models: groups.Models = field(default_factory=groups.Models)
+    admin: Admin = field(default_factory=Admin)
     computing: Computing = field(default_factory=Computing)

@@ -164,3 +164,34 @@ async def test_two_models_share_the_workers() -> None:
         ]
         await asyncio.gather(*(work.done for work in works))
     assert [work.results[0][0, 0] for work in works] == pytest.approx(range(1, 11))
+
+
+async def test_a_model_is_removed_when_nothing_of_it_waits_or_runs() -> None:
+    backend = ArithmeticBackend(HIDDEN_SIZE, seconds=0.05)
+    async with dispatching(backend, workers=1) as (dispatcher, lane):
+        other = Lane(ArithmeticBackend(HIDDEN_SIZE), 64)
+        dispatcher.add(other)
+        works = [submit(dispatcher, lane, submission([[1] * 60])) for _ in range(3)]
+        removing = asyncio.ensure_future(dispatcher.remove(lane))
+        await asyncio.sleep(0.01)
+        works[-1].done.cancel()
+        await works[0].done
+        assert not removing.done()
+        await works[1].done
+        await asyncio.wait_for(removing, 1)
+        await asyncio.wait_for(dispatcher.remove(other), 1)
+        assert dispatcher.queued_tokens == 0
+
+
+async def test_a_model_can_be_removed_from_a_dispatcher_that_has_stopped() -> None:
+    async with dispatching(ArithmeticBackend(HIDDEN_SIZE, seconds=0.05), workers=1) as (
+        dispatcher,
+        lane,
+    ):
+        for _ in range(4):
+            submit(dispatcher, lane, submission([[1] * 60]))
+        await asyncio.sleep(0.01)
+        removing = asyncio.ensure_future(dispatcher.remove(lane))
+        await asyncio.sleep(0.01)
+        await dispatcher.stop()
+        await asyncio.wait_for(removing, 1)

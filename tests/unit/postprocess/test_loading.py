@@ -1,6 +1,5 @@
 """Heads that are loaded, and heads that are refused."""
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,11 @@ import numpy as np
 import pytest
 
 from triptych_bundles import BundleError, HeadBundle, Repository
-from triptych_postprocess.loading import load_head, load_heads
+from triptych_postprocess.application import PostprocessApplication
+from triptych_postprocess.loading import load_head
+from triptych_postprocess.settings import PostprocessSettings
+from triptych_servicekit.groups import Models
+from triptych_servicekit.stores import BundleState
 
 HASH = "0" * 64
 KERNEL = np.array([[1, 0, -1], [0, 2, 0]], np.float32)
@@ -66,13 +69,17 @@ def test_a_file_that_was_changed_is_named(write: Write, name: str) -> None:
     assert caught.value.path == path
 
 
-def test_a_refused_head_leaves_the_others(
-    write: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_refused_head_leaves_the_others(write: Write, tmp_path: Path) -> None:
     write(LOGITS + 1, name="bad")
     write(name="good")
     write(name="other")
-    with caplog.at_level(logging.ERROR):
-        loaded = load_heads(Repository(tmp_path).scan().heads, ["bad", "good"])
-        assert [bundle.name for bundle, _ in loaded] == ["good"]
-    assert [record.message for record in caplog.records] == ["bundle refused"]
+    models = Models(repository=str(tmp_path), names=("bad", "good"))
+    application = PostprocessApplication(PostprocessSettings(models=models))
+    await application.start()
+    found = {status.name: status for status in application.bundles.statuses()}
+    await application.stop()
+    assert {name: status.state for name, status in found.items()} == {
+        "bad": BundleState.REFUSED,
+        "good": BundleState.LOADED,
+    }
+    assert found["bad"].reason.startswith("golden.safetensors: logit")

@@ -33,6 +33,15 @@ from triptych_servicekit.items import check_count
 MAX_TASKS: Final = 16
 
 
+def head_fields(request: pb.PostprocessServiceAnalyzeRequest) -> dict[str, str]:
+    """The heads that the tasks name, and where."""
+    return {
+        task.classify.head: f"tasks[{number}].classify.head"
+        for number, task in enumerate(request.tasks[:MAX_TASKS])
+        if task.WhichOneof("task") == "classify"
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One of the tasks: its work, and how its part of the answer is written."""
