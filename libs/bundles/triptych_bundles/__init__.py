@@ -1,5 +1,13 @@
 """Model bundles: what a model folder holds, whether it is intact, and which versions there are."""
 
+from triptych_bundles.aliases import (
+    ALIASES_NAME,
+    Alias,
+    Aliases,
+    AliasShadow,
+    AliasTarget,
+    read_aliases,
+)
 from triptych_bundles.cosine import Cosine, check_cosine
 from triptych_bundles.digests import sha256_file
 from triptych_bundles.errors import BundleError, BundleNotFound
@@ -33,6 +41,7 @@ from triptych_bundles.verifying import verify_files
 
 __all__ = [
     "ACTIVATIONS",
+    "ALIASES_NAME",
     "HIDDEN_OUTPUT",
     "LOGITS_OUTPUT",
     "MANIFEST_NAME",
@@ -42,6 +51,10 @@ __all__ = [
     "SCHEMA_VERSION",
     "TOKEN_LOGITS_OUTPUT",
     "Activation",
+    "Alias",
+    "AliasShadow",
+    "AliasTarget",
+    "Aliases",
     "BaseModel",
     "Bundle",
     "BundleError",
@@ -63,6 +76,7 @@ __all__ = [
     "disagreement",
     "is_name",
     "pooled_output",
+    "read_aliases",
     "read_bundle",
     "read_golden",
     "read_head_golden",

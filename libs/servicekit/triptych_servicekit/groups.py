@@ -89,3 +89,12 @@ class Models:
 
     repository: str = setting("model-repository", "Folder of bundles, <name>/<version>/.")
     names: tuple[str, ...] = setting((), "Names to serve, separated by commas; empty: all.")
+    poll_interval: float = setting(
+        2.0, "Seconds between looks at the repository.", minimum=0.01, maximum=3600
+    )
+    drain_timeout: float = setting(
+        30.0,
+        "Seconds for which a bundle that has left the repository serves those who name its digest.",
+        minimum=0,
+        maximum=3600,
+    )
