@@ -103,7 +103,7 @@ def _same_best_labels(first: Any, second: Any) -> bool:
     if len(first.label_ids) != len(second.label_ids):
         return False
     if len(first.labels) == 1 and len(second.labels) == 1:
-        return same(first.scores, second.scores)
+        return same(first.scores.ravel(), second.scores.ravel())
     return _best_labels(first) == _best_labels(second)
 
 

@@ -43,13 +43,20 @@ def head(name: str, version: str = "1", weights: str = "w", trunk: str = "tiny")
         task="classify",
         files={},
         trunk=Trunk(trunk, weights),
-        head=Head("pooled.mean", True, layers, "", "", ("no", "yes"), PROBLEM),
+        head=Head(
+            input="pooled.mean",
+            normalized=True,
+            layers=layers,
+            weights="",
+            golden="",
+            labels=("no", "yes"),
+            problem_type="single_label_classification",
+        ),
         hidden_size=4,
         licence="mit",
     )
 
 
-PROBLEM = "single_label_classification"
 TINY_1, TINY_2, TINY_10 = (model("tiny", version) for version in ("1", "2", "10"))
 OTHER = model("other", weights="v")
 MOOD_1, MOOD_2 = head("mood"), head("mood", "2")
