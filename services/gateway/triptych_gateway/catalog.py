@@ -85,10 +85,15 @@ class Catalog:
         """What is in the repository and cannot be served, and why."""
         return self._unserved
 
+    def trunk(self, head: HeadBundle) -> Bundle:
+        """The model that the head's name means, for a head that fits one."""
+        return self._directory.by_digest(head.digest)[0].model
+
     def find_head(self, model: Bundle, name: str) -> HeadBundle:
         """The newest head for `model` that `name`, `name@version` or a digest means.
 
-        Raises InvalidArgument naming `head` where there is none, or none that fits the model.
+        One that postprocess lacked a moment ago comes after the others. Raises InvalidArgument
+        naming `head` where there is none, or none that fits the model.
         """
         found = self._heads_meant(name)
         if not name or not found:
@@ -97,7 +102,9 @@ class Catalog:
         if not fitting:
             trained = f"head '{found[0].identity}' is made for the model '{found[0].trunk.name}'"
             raise InvalidArgument(f"{trained}, it does not fit '{model.identity}'", field="head")
-        return min(fitting, key=lambda head: self.rollout.avoids((model.digest, head.digest)))
+        chosen = min(fitting, key=lambda head: self.rollout.avoids_head(head.digest))
+        self.rollout.choose_head(chosen.digest)
+        return chosen
 
     def resolve(self, name: str, version: str = "", digest: str = "", *, key: str = "") -> Target:
         """What an alias, `name`, `name@version` or a digest means; the newest without a version.

@@ -3,12 +3,15 @@
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
 from triptych_gateway.target import Key
 
 HOLD_OFF: Final = 5.0
+
+_chosen: ContextVar[set[str] | None] = ContextVar("chosen", default=None)
 
 
 @dataclass(slots=True)
@@ -43,6 +46,16 @@ class Rollout:
         """Whether a bundle has answered."""
         return digest in self._proven
 
+    def avoids_head(self, digest: str) -> bool:
+        """Whether another version of a head, with whichever model, should be asked first."""
+        return self.avoids(("", digest))
+
+    def choose_head(self, digest: str) -> None:
+        """A request has chosen a head by an option. Known only inside of its trial."""
+        chosen = _chosen.get()
+        if chosen is not None:
+            chosen.add(digest)
+
     def held_off(self) -> int:
         """How many are held off."""
         return sum(map(self.avoids, self._holds))
@@ -51,17 +64,29 @@ class Rollout:
         """A stage does not hold one of these."""
         self._holds[key] = _Hold(self._clock() + self._hold_off)
 
+    def hold_heads(self, digests: Collection[str]) -> None:
+        """Postprocess does not hold one of these: one that has not answered yet, if there is."""
+        for digest in set(digests) - self._proven or digests:
+            self.hold(("", digest))
+
     @contextlib.contextmanager
-    def trial(self, key: Key) -> Iterator[None]:
-        """Around a request: one that ends without an error shows that all stages can answer."""
+    def trial(self, key: Key) -> Iterator[Collection[str]]:
+        """Around a request: one that ends without an error shows that all stages can answer.
+
+        Gives the digests of the heads that are chosen meanwhile.
+        """
+        chosen: set[str] = set()
+        token = _chosen.set(chosen)
         hold = self._holds.get(key)
         if hold is not None:
             hold.trials += 1
         try:
-            yield
-            self._holds.pop(key, None)
-            self._proven.update(filter(None, key))
+            yield chosen
+            for answered in (key, *(("", digest) for digest in chosen)):
+                self._holds.pop(answered, None)
+                self._proven.update(filter(None, answered))
         finally:
+            _chosen.reset(token)
             if hold is not None:
                 hold.trials -= 1
 

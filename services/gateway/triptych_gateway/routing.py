@@ -56,8 +56,7 @@ class Router:
         try:
             for asked in order:
                 try:
-                    with self._rollout.trial(asked.key):
-                        return await ask(asked)
+                    return await self._attempt(asked, ask)
                 except ModelNotLoaded as error:
                     self._missing(asked, error, alone=len(order) == 1)
                 except InvalidArgument:
@@ -68,14 +67,30 @@ class Router:
             self._metrics.asked(asked, target.alias)
         raise _not_loaded(target)
 
+    async def _attempt(self, asked: Target, ask: Callable[[Target], Awaitable[T]]) -> T:
+        """The answer of one target: with another version of a head where only that is missing."""
+        try:
+            with self._rollout.trial(asked.key) as chosen:
+                return await ask(asked)
+        except ModelNotLoaded as error:
+            if not chosen or not _about_head(error):
+                raise
+            self._rollout.hold_heads(chosen)
+        with self._rollout.trial(asked.key):
+            return await ask(asked)
+
     def _missing(self, asked: Target, error: ModelNotLoaded, alone: bool) -> None:
         """Hold off what was asked, unless a head was missing that the target does not name."""
-        about_head = (error.field or "").rpartition(".")[2] == "head"
         if alone:
             return
         self._metrics.repeated(asked)
-        if asked.head is not None or not about_head:
+        if asked.head is not None or not _about_head(error):
             self._rollout.hold(asked.key)
+
+
+def _about_head(error: ModelNotLoaded) -> bool:
+    """Whether a stage holds the model and lacks a head: it names the field that asks for one."""
+    return (error.field or "").rpartition(".")[2] == "head"
 
 
 def _not_loaded(target: Target) -> Unavailable:

@@ -160,6 +160,10 @@ def test_find_head(name: str, wanted: HeadBundle) -> None:
     assert FULL.find_head(TINY_1, name) is wanted
 
 
+def test_the_trunk_of_a_head() -> None:
+    assert FULL.trunk(MOOD_1) is TINY_10
+
+
 def test_of_a_heads_versions_the_newest_that_fits() -> None:
     later = head("mood", "3", weights="v")
     found = catalog(OTHER, TINY_1, heads=(MOOD_1, MOOD_2, later))

@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from triptych_bundles.manifest import Head, HeadBundle, Trunk
 from triptych_gateway.bounds import Bounds, Names
 from triptych_gateway.catalog import Catalog
 from triptych_gateway.guard import Guard
@@ -28,6 +30,7 @@ from triptych_servicekit.errors import (
 from triptych_servicekit.metrics import Metrics
 
 OLD, NEW = local_bundle("tiny", "1"), local_bundle("tiny", "2")
+TRUNK = replace(NEW, outputs=("pooled.mean",))
 
 
 class Clock:
@@ -163,6 +166,47 @@ async def test_a_head_that_is_missing_does_not_hold_its_model_off(routing: Routi
     stages.field = "tasks[0].head"
     assert await routing.ask(stages) == "1"
     assert routing.catalog.resolve("tiny").model is NEW
+
+
+async def test_a_new_version_of_a_head_that_is_missing_costs_no_request() -> None:
+    rollout = Rollout(5, clock := Clock())
+    catalog = Catalog([TRUNK], [mood("1"), mood("2")], rollout=rollout)
+    router, loaded, asked = Router(rollout), {"1"}, []
+
+    async def ask(target: Target) -> str:
+        version = catalog.find_head(target.model, "mood").version
+        asked.append(version)
+        if version not in loaded:
+            raise ModelNotLoaded("not here", field="options.head")
+        return version
+
+    target = catalog.resolve("tiny")
+    assert [await router.run(target, ask) for _ in range(3)] == ["1"] * 3
+    assert asked == ["2", "1", "1", "1"]
+    clock.now += 5
+    loaded.add("2")
+    assert [await router.run(target, ask) for _ in range(2)] == ["2"] * 2
+    loaded.clear()
+    asked.clear()
+    with pytest.raises(Unavailable):
+        await router.run(target, ask)
+    assert asked == ["2", "1"]
+
+
+def mood(version: str) -> HeadBundle:
+    return HeadBundle(
+        path=Path(),
+        name="mood",
+        version=version,
+        digest=f"mood {version}",
+        created=0,
+        task="classify",
+        files={},
+        trunk=Trunk("tiny", TRUNK.base.weights_sha256),
+        head=Head("pooled.mean", True, (), "", "", ("a", "b"), "regression"),
+        hidden_size=4,
+        licence="mit",
+    )
 
 
 @pytest.mark.parametrize(
