@@ -1,5 +1,13 @@
 """Model bundles: what a model folder holds, whether it is intact, and which versions there are."""
 
+from triptych_bundles.aliases import (
+    ALIASES_NAME,
+    Alias,
+    Aliases,
+    AliasShadow,
+    AliasTarget,
+    read_aliases,
+)
 from triptych_bundles.cosine import Cosine, check_cosine
 from triptych_bundles.digests import sha256_file
 from triptych_bundles.errors import BundleError, BundleNotFound
@@ -34,6 +42,7 @@ from triptych_bundles.verifying import verify_files
 
 __all__ = [
     "ACTIVATIONS",
+    "ALIASES_NAME",
     "HIDDEN_OUTPUT",
     "LOGITS_OUTPUT",
     "MANIFEST_NAME",
@@ -43,6 +52,10 @@ __all__ = [
     "SCHEMA_VERSION",
     "TOKEN_LOGITS_OUTPUT",
     "Activation",
+    "Alias",
+    "AliasShadow",
+    "AliasTarget",
+    "Aliases",
     "BaseModel",
     "Bundle",
     "BundleError",
@@ -65,6 +78,7 @@ __all__ = [
     "forward",
     "is_name",
     "pooled_output",
+    "read_aliases",
     "read_bundle",
     "read_golden",
     "read_head_golden",

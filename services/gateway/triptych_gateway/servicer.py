@@ -22,6 +22,7 @@ from triptych_gateway.messages import (
     similarity_response,
 )
 from triptych_gateway.platform import Platform
+from triptych_gateway.routing import Router
 from triptych_gateway.settings import GatewaySettings
 from triptych_gateway.target import Target
 from triptych_gateway.tasks import Origin, Pair
@@ -45,8 +46,10 @@ def _not_offered(what: str) -> Any:
 class GatewayServicer(rpc.GatewayServiceServicer):
     """Text in, answer out. Errors are turned into statuses by servicekit's interceptor."""
 
-    def __init__(self, platform: Platform, settings: GatewaySettings) -> None:
-        self._guard = Guard(platform, Bounds.of(settings.requests))
+    def __init__(
+        self, platform: Platform, settings: GatewaySettings, router: Router | None = None
+    ) -> None:
+        self._guard = Guard(platform, Bounds.of(settings.requests), router or Router())
         self._timeout = settings.requests.timeout
 
     async def Embed(  # noqa: N802

@@ -91,6 +91,22 @@ class Retries:
 
 
 @dataclass(frozen=True, slots=True)
+class Models(groups.Models):
+    """Which bundles answer. The gateway holds none of them, it knows what there is."""
+
+    hold_off: float = setting(
+        5.0,
+        "Seconds for which a bundle that a stage does not hold yet is not tried again, while the"
+        " one before it answers.",
+        minimum=0,
+        maximum=3600,
+    )
+    max_shadow_requests: int = setting(
+        8, "Requests to shadows in progress; more are dropped. 0: none are made.", minimum=0
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """All groups of the gateway."""
 
@@ -105,4 +121,4 @@ class GatewaySettings:
     retries: Retries = field(default_factory=Retries)
     lifecycle: groups.Lifecycle = field(default_factory=groups.Lifecycle)
     telemetry: groups.Telemetry = field(default_factory=groups.Telemetry)
-    models: groups.Models = field(default_factory=groups.Models)
+    models: Models = field(default_factory=Models)

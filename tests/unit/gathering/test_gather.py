@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from triptych_gateway.background import background
 from triptych_gateway.entries import Entry, Window
 from triptych_gateway.gather import Gatherer
 from triptych_gateway.retries import RetryBudget
@@ -81,11 +82,16 @@ class MemoryCall:
 
 
 def gatherer(
-    *replicas: MemoryReplica, calls: int = 1, call_weight: int = 100, reserve: int = 100
+    *replicas: MemoryReplica,
+    calls: int = 1,
+    call_weight: int = 100,
+    reserve: int = 100,
+    budget: RetryBudget | None = None,
 ) -> Gatherer:
     window = Window(calls, calls * call_weight, call_weight)
     metrics = GatewayMetrics().stage("encoder")
-    return Gatherer(MemoryPool(list(replicas)), window, RetryBudget(0.1, reserve), metrics)
+    budget = budget or RetryBudget(0.1, reserve)
+    return Gatherer(MemoryPool(list(replicas)), window, budget, metrics)
 
 
 def origin() -> Origin:
@@ -231,10 +237,53 @@ async def test_without_budget_nothing_is_retried() -> None:
 async def test_a_missing_model_is_tried_on_one_other_replica() -> None:
     lacking, other = MemoryReplica(lacks_model=True), MemoryReplica()
     assert await submit(gatherer(lacking, other), 1) == 1
-    alone = MemoryReplica(lacks_model=True)
-    with pytest.raises(Unavailable):
-        await submit(gatherer(alone), 1)
-    assert len(alone.seen) == 2
+    assert (len(lacking.seen), len(other.seen)) == (1, 1)
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3])
+async def test_a_model_that_is_missing_twice_is_missing(replicas: int) -> None:
+    lacking = [MemoryReplica(lacks_model=True) for _ in range(replicas)]
+    with pytest.raises(ModelNotLoaded):
+        await submit(gatherer(*lacking), 1)
+    assert sum(len(replica.seen) for replica in lacking) == min(replicas, 2)
+
+
+async def test_missing_models_leave_the_budget_alone() -> None:
+    lacking, other = MemoryReplica(lacks_model=True), MemoryReplica()
+    budget = RetryBudget(0.0, 1)
+    gather = gatherer(lacking, other, budget=budget)
+    assert await asyncio.gather(*(submit(gather, n, options=str(n)) for n in range(5)))
+    assert lacking.seen
+    lacking.lacks_model, lacking.deaths = False, 1
+    assert [await submit(gather, n) for n in range(2)] == [0, 1]
+    assert not budget.withdraw()
+
+
+async def test_a_full_replica_is_waited_for_rather_than_asking_the_lacking_one_again() -> None:
+    lacking, other = MemoryReplica(lacks_model=True, seconds=0.001), MemoryReplica(seconds=0.05)
+    gather = gatherer(lacking, other)
+    busy = [asyncio.ensure_future(submit(gather, n, options=str(n))) for n in range(2)]
+    assert await asyncio.gather(*busy) == [0, 1]
+    assert len(lacking.seen) == 1
+
+
+async def test_a_replica_that_dies_and_another_that_lacks_the_model() -> None:
+    dying, lacking = MemoryReplica(deaths=1), MemoryReplica(lacks_model=True)
+    with pytest.raises(ModelNotLoaded):
+        await submit(gatherer(dying, lacking), 1)
+
+
+async def test_what_runs_in_the_background_goes_after_everything_else() -> None:
+    replica = MemoryReplica(seconds=0.02)
+    gather = gatherer(replica)
+    first = asyncio.ensure_future(submit(gather, "first"))
+    await asyncio.sleep(0.005)
+    with background():
+        shadow = asyncio.ensure_future(submit(gather, "shadow", "b"))
+        await asyncio.sleep(0.005)
+    later = asyncio.ensure_future(submit(gather, "later", "c"))
+    await asyncio.gather(first, shadow, later)
+    assert replica.seen == [["first"], ["later"], ["shadow"]]
 
 
 @pytest.mark.parametrize("error", [InvalidArgument("bad"), Overloaded("full", retry_after=1)])

@@ -26,6 +26,7 @@ from triptych_gateway.routes.native import NativeRoutes
 from triptych_gateway.routes.openai import OpenAIRoutes
 from triptych_gateway.routes.pages import ASSETS, ASSETS_PACKAGE, Pages
 from triptych_gateway.routes.reading import BodyReader
+from triptych_gateway.routing import Router
 from triptych_gateway.settings import GatewaySettings
 from triptych_servicekit.errors import TriptychError
 from triptych_servicekit.http import Message, Receive, Send
@@ -59,9 +60,11 @@ class RestApplication(FastAPI):
         await self._edge(scope, receive, send)
 
 
-def build_app(platform: Platform, settings: GatewaySettings, metrics: Metrics) -> FastAPI:
+def build_app(
+    platform: Platform, settings: GatewaySettings, metrics: Metrics, router: Router | None = None
+) -> FastAPI:
     """The REST application over a platform."""
-    guard = Guard(platform, Bounds.of(settings.requests))
+    guard = Guard(platform, Bounds.of(settings.requests), router or Router())
     reader, pages = BodyReader(settings.http), Pages(platform)
     routes = [
         *_openai_routes(OpenAIRoutes(guard), reader),
