@@ -271,7 +271,7 @@ async def test_through_the_guard_the_answer_names_who_gave_it(routing: Routing) 
 class Lacking(LocalPlatform):
     """Lacks the new version: a digest that no stage holds."""
 
-    async def embed(self, model, *arguments):  # type: ignore[no-untyped-def]
+    async def analyze(self, model, *arguments):  # type: ignore[no-untyped-def]
         if model is NEW:
             raise ModelNotLoaded("not here", field="model")
-        return await super().embed(model, *arguments)
+        return await super().analyze(model, *arguments)

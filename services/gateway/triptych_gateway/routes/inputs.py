@@ -31,6 +31,12 @@ def read_inputs(value: object, field: str, bounds: Bounds) -> tuple[Sequence[Inp
     return _read(value, field, bounds, _text_or_pair, TEXTS_AND_PAIRS)
 
 
+def read_plain_texts(value: object, field: str, bounds: Bounds) -> tuple[Sequence[str], Names]:
+    """Texts of a string or a list of strings."""
+    inputs, names = _read(value, field, bounds, _plain_text, "a string")
+    return [item for item in inputs if isinstance(item, str)], names
+
+
 def read_sequences(value: object, field: str, bounds: Bounds) -> tuple[list[TokenIds], Names]:
     """Token ids of one sequence or of a list of sequences."""
     inputs, names = _read(value, field, bounds, _ids, "a list of token ids")
@@ -86,6 +92,10 @@ def _ids(value: object, field: str, bounds: Bounds) -> TokenIds | None:
 
 def _text(value: object, field: str, bounds: Bounds) -> Input | None:
     return value if isinstance(value, str) else _ids(value, field, bounds)
+
+
+def _plain_text(value: object, field: str, bounds: Bounds) -> Input | None:  # noqa: ARG001
+    return value if isinstance(value, str) else None
 
 
 def _text_or_pair(value: object, field: str, bounds: Bounds) -> Input | None:
