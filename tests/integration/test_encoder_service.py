@@ -127,11 +127,12 @@ async def test_refusals_name_the_field_and_the_limit(bundle_repository: Path) ->
     wrong_type.sequences.input_ids.CopyFrom(to_tensor(np.zeros(2, np.float32)))
     unset = request([[101, 102]], [pb.OutputSpec()])
     pooling = request([[101, 102]], [pb.OutputSpec(kind=1, pooling=99)])  # type: ignore[arg-type]
-    segments = request([[101, 102]], [pb.OutputSpec(kind=pb.OUTPUT_KIND_SEGMENTS)])
+    no_head = request([[101, 102]], [pb.OutputSpec(kind=pb.OUTPUT_KIND_TOKEN_LOGITS)])
+    no_logits = request([[101, 102]], [pb.OutputSpec(kind=pb.OUTPUT_KIND_LOGITS)])
     counts = request([[101, 102]], contexts=[types.CallContext(item_count=2)])
     unknown = request([[101, 102]], model=types.ModelRef(name="nope"))
     stale = request([[101, 102]], model=types.ModelRef(digest="0" * 64))
-    limit = {"TRIPTYCH_RUNTIME_MAX_HIDDEN_BYTES": "1024"}
+    limit = {"TRIPTYCH_RUNTIME_MAX_TOKEN_OUTPUT_BYTES": "1024"}
     async with encoder(bundle_repository, **limit) as (stub, _):
         error = await refusal(stub.Encode(request([[101, 102]], hidden)))
         assert isinstance(error, InvalidArgument)
@@ -143,12 +144,12 @@ async def test_refusals_name_the_field_and_the_limit(bundle_repository: Path) ->
             (unset, "outputs[0].kind"),
             (counts, "contexts.item_count"),
             (pooling, "outputs[0].pooling"),
+            (no_head, "outputs[0].kind"),
+            (no_logits, "outputs[0].kind"),
         ):
             error = await refusal(stub.Encode(bad))
             assert isinstance(error, InvalidArgument)
             assert error.field == field
-        error = await refusal(stub.Encode(segments))
-        assert type(error).__name__ == "Unimplemented"
         assert isinstance(await refusal(stub.Encode(unknown)), NotFound)
         assert isinstance(await refusal(stub.Encode(stale)), ModelNotLoaded)
 
@@ -166,6 +167,36 @@ async def test_callers_have_their_own_deadlines_and_timings(bundle_repository: P
     assert response.timings[0].batch_id
 
 
+async def test_late_chunks_are_means_of_their_tokens(bundle_repository: Path) -> None:
+    segments = np.array([[1, 1, 4], [0, 1, 2], [1, 0, 5], [3, 0, 2]], np.int32)
+    specs = [
+        pb.OutputSpec(kind=pb.OUTPUT_KIND_SEGMENTS, segments=to_tensor(segments)),
+        pb.OutputSpec(kind=pb.OUTPUT_KIND_HIDDEN),
+        POOLED,
+    ]
+    sequences = [[101, 7592, 102], [101, 2023, 2003, 2204, 102], [101, 999_999], [101, 102]]
+    async with encoder(bundle_repository) as (stub, _):
+        response = await stub.Encode(request(sequences, specs))
+    chunks, hidden, pooled = map(rows, response.outputs)
+    second, last = hidden[3:8], hidden[8:10]
+    expected = [second[1:4].mean(axis=0), hidden[1], second.mean(axis=0), last.mean(axis=0)]
+    np.testing.assert_allclose(chunks, expected, atol=1e-6)
+    np.testing.assert_allclose(chunks[2:], pooled[1:], atol=1e-5)
+
+
+async def test_equal_sequences_are_computed_once(bundle_repository: Path) -> None:
+    sequences = [[101, 7592, 102], [101, 2088, 102]] * 3
+    async with encoder(bundle_repository) as (stub, server):
+        response = await stub.Encode(request(sequences))
+        async with httpx.AsyncClient() as client:
+            metrics = (await client.get(f"http://127.0.0.1:{server.operations_port}/metrics")).text
+    assert "triptych_encoder_sequences_total 2.0" in metrics
+    assert "triptych_encoder_shared_sequences_total 4.0" in metrics
+    vectors = rows(response.outputs[0])
+    assert np.array_equal(vectors[:2], vectors[2:4])
+    assert not np.allclose(vectors[0], vectors[1])
+
+
 async def test_a_full_queue_refuses_at_once(bundle_repository: Path) -> None:
     settings = {"TRIPTYCH_BATCHING_MAX_QUEUED_TOKENS": "1024"}
     async with encoder(bundle_repository, **settings) as (stub, _):
@@ -179,7 +210,8 @@ async def test_a_full_queue_refuses_at_once(bundle_repository: Path) -> None:
 
 async def test_a_cancelled_call_leaves_nothing_behind(bundle_repository: Path) -> None:
     async with encoder(bundle_repository) as (stub, server):
-        calls = [stub.Encode(request([[101] * 200] * 40)) for _ in range(4)]
+        sequences = [[101, *[1000 + number] * 198, 102] for number in range(160)]
+        calls = [stub.Encode(request(sequences[start::4])) for start in range(4)]
         await asyncio.sleep(0.05)
         for call in calls:
             call.cancel()
@@ -198,7 +230,8 @@ async def test_stopping_answers_what_was_read(bundle_repository: Path) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         stub = rpc.EncoderServiceStub(channel)
         await stub.Encode(request([[101, 102]]))
-        calls = [asyncio.ensure_future(stub.Encode(request([[101] * 100] * 20))) for _ in range(4)]
+        sequences = [[101] * length for length in range(41, 121)]
+        calls = [asyncio.ensure_future(stub.Encode(request(sequences[i::4]))) for i in range(4)]
         await asyncio.sleep(0.1)
         await server.stop()
         responses = await asyncio.gather(*calls)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import shutil
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
@@ -25,6 +26,8 @@ from triptych_servicekit.status import from_rpc_error
 from triptych_servicekit.tensors import FLOATS, from_tensor, to_tensor
 
 IDS = [2, 5, 6, 7, 3]
+LETTERS = np.arange(4, 44)
+SEEDS = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,10 @@ def encoder(workshop: Workshop, **extra: str) -> contextlib.AbstractAsyncContext
 
 
 def request(model: types.ModelRef, count: int = 1) -> pb.EncodeRequest:
-    ids, lengths = np.array(IDS * count, np.int32), np.full(count, len(IDS), np.int32)
+    """IDS, and what no other call has: equal sequences would share a computation."""
+    others = np.random.default_rng(next(SEEDS)).permuted(np.tile(LETTERS, (count - 1, 1)), axis=1)
+    ids = np.concatenate([IDS, others[:, : len(IDS)].ravel()]).astype(np.int32)
+    lengths = np.full(count, len(IDS), np.int32)
     batch = types.SequenceBatch(lengths=to_tensor(lengths), input_ids=to_tensor(ids))
     pooled = pb.OutputSpec(kind=pb.OUTPUT_KIND_POOLED)
     return pb.EncodeRequest(model=model, sequences=batch, outputs=[pooled])

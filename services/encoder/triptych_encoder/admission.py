@@ -35,10 +35,14 @@ class Admission:
         # a plain mean at first, so that no single run decides
         self._rate += max(SMOOTHING, 1 / self._full_runs) * (rate - self._rate)
 
-    def admit(self, tokens: int, queued_tokens: int, deadline: float) -> None:
+    def admit(
+        self, tokens: int, queued_tokens: int, deadline: float, claimed_tokens: int = 0
+    ) -> None:
         """Let a call of `tokens` in.
 
-        Raises Overloaded, DeadlineExceeded, or InvalidArgument for a call that never fits.
+        `queued_tokens` are the work ahead; `claimed_tokens` are those that admitted calls hold
+        memory for, which are more where equal sequences share their work. Raises Overloaded,
+        DeadlineExceeded, or InvalidArgument for a call that never fits.
         """
         if tokens > self._limits.max_call_tokens:
             raise InvalidArgument(
@@ -51,7 +55,8 @@ class Admission:
         if remaining <= 0:
             raise DeadlineExceeded("the call's time was over when it arrived")
         limit = min(self._limits.max_queue_wait, remaining)
-        if queued_tokens + tokens > self._limits.max_queued_tokens or wait > limit:
+        held = max(queued_tokens, claimed_tokens)
+        if held + tokens > self._limits.max_queued_tokens or wait > limit:
             raise Overloaded(
                 f"{queued_tokens} tokens are queued, about {wait:.1f} s of work", retry_after=wait
             )

@@ -3,6 +3,7 @@
 For tests and for measuring what everything around the runtime costs.
 """
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -10,29 +11,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_encoder.backend import HIDDEN, PaddedBatch
+from triptych_encoder.backend import HIDDEN, LOGITS, TOKEN_LOGITS, PaddedBatch
 
 
 class ArithmeticBackend:
     """A token's vector is its id times 1, 2, ..., `hidden_size`.
 
-    `seconds` is how long each run takes. An id equal to `poison` makes the run fail.
+    Its logits are the id times -1, -2, ..., -`labels`; those of a sequence are the sums of its
+    tokens'. `seconds` is how long each run takes, once `gate` is open. An id equal to `poison`
+    makes the run fail. `shapes` are the rows and columns of each run that has begun.
     """
 
-    outputs = (HIDDEN, "pooled.cls", "pooled.mean", "pooled.last_token")
+    outputs = (HIDDEN, "pooled.cls", "pooled.mean", "pooled.last_token", LOGITS, TOKEN_LOGITS)
 
     def __init__(
-        self, hidden_size: int = 4, seconds: float = 0.0, poison: int | None = None
+        self,
+        hidden_size: int = 4,
+        seconds: float = 0.0,
+        poison: int | None = None,
+        labels: int = 3,
+        gate: threading.Event | None = None,
     ) -> None:
         self._scale = np.arange(1, hidden_size + 1, dtype=np.float32)
+        self._label_scale = -np.arange(1, labels + 1, dtype=np.float32)
         self._seconds = seconds
         self._poison = poison
+        self._gate = gate
         self.shapes: list[tuple[int, int]] = []
 
     def run(self, batch: PaddedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
         """See Backend.run."""
         rows, width = batch.input_ids.shape
         self.shapes.append((rows, width))
+        if self._gate is not None:
+            self._gate.wait()
         time.sleep(self._seconds)
         if self._poison is not None and (batch.input_ids == self._poison).any():
             raise RuntimeError("poison")
@@ -41,7 +53,8 @@ class ArithmeticBackend:
 
     def _compute(self, batch: PaddedBatch) -> dict[str, NDArray[Any]]:
         mask = batch.attention_mask[..., None].astype(np.float32)
-        hidden = batch.input_ids[..., None].astype(np.float32) * self._scale * mask
+        ids = batch.input_ids[..., None].astype(np.float32) * mask
+        hidden, token_logits = ids * self._scale, ids * self._label_scale
         lengths = batch.attention_mask.sum(axis=1)
         rows = np.arange(len(lengths))
         return {
@@ -49,7 +62,11 @@ class ArithmeticBackend:
             "pooled.cls": hidden[:, 0],
             "pooled.mean": hidden.sum(axis=1) / lengths[:, None].astype(np.float32),
             "pooled.last_token": hidden[rows, lengths - 1],
+            LOGITS: token_logits.sum(axis=1),
+            TOKEN_LOGITS: token_logits,
         }
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Release the runs that wait for the gate."""
+        if self._gate is not None:
+            self._gate.set()

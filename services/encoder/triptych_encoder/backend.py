@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-HIDDEN = "last_hidden_state"
-POOLED_PREFIX = "pooled."
+from triptych_bundles.manifest import HIDDEN_OUTPUT, LOGITS_OUTPUT, TOKEN_LOGITS_OUTPUT
+
+HIDDEN: Final = HIDDEN_OUTPUT
+LOGITS: Final = LOGITS_OUTPUT
+TOKEN_LOGITS: Final = TOKEN_LOGITS_OUTPUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +32,14 @@ class Backend(Protocol):
 
     @property
     def outputs(self) -> Sequence[str]:
-        """Names that `run` can be asked for: `pooled.<pooling>` and `last_hidden_state`."""
+        """Names that `run` can be asked for: pooled vectors, logits, hidden states."""
 
     def run(self, batch: PaddedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
-        """One array for each of `outputs`: pooled float32 [B, H], hidden float32 [B, S, H]."""
+        """One float32 array for each of `outputs`.
+
+        `pooled.<pooling>` [B, H], `logits` [B, labels], `last_hidden_state` [B, S, H] and
+        `token_logits` [B, S, labels].
+        """
 
     def close(self) -> None:
         """Release the graph."""

@@ -2,19 +2,21 @@
 
 import itertools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_encoder.backend import HIDDEN, PaddedBatch
+from triptych_encoder.backend import Backend, PaddedBatch
 from triptych_encoder.entry import Entry
 
 # Batch ids are unique in the process; the random part tells processes apart in logs.
 _PROCESS: Final = uuid.uuid4().hex[:8]
 _numbers = itertools.count(1)
+
+Arrays = Mapping[str, NDArray[Any]]
 
 
 def _next_id() -> str:
@@ -38,33 +40,44 @@ class Batch:
         """Rows times width."""
         return len(self.entries) * max(entry.length for entry in self.entries)
 
-    def outputs(self) -> list[str]:
-        """Names of all outputs that one of the entries needs, in a fixed order."""
-        return sorted({name for entry in self.entries for name in entry.submission.outputs})
+    def begin(self) -> Sequence[str]:
+        """The outputs that the entries' claims need together; who claims later gets no other."""
+        needs = {claim.submission.sources for entry in self.entries for claim in entry.claims}
+        sources = frozenset[str]().union(*needs)
+        for entry in self.entries:
+            entry.computing, entry.written = sources, 0
+        return sorted(sources)
+
+    def run(self, backend: Backend, outputs: Sequence[str]) -> Arrays:
+        """In a worker's thread: compute, and write the rows of all who claim by now."""
+        results = backend.run(self.pad(), outputs)
+        arrays = dict(zip(outputs, results, strict=True))
+        self.write(arrays)
+        return arrays
+
+    def write(self, arrays: Arrays) -> None:
+        """Write the rows of the claims that do not have theirs yet."""
+        # what is beyond float16 becomes infinite, without a warning
+        with np.errstate(over="ignore"):
+            for row, entry in enumerate(self.entries):
+                claims = entry.claims[entry.written :]
+                for claim in claims:
+                    claim.submission.write(claim.index, row, arrays)
+                entry.written += len(claims)
+
+    def settle(self, started: float, ended: float) -> None:
+        """Tell every claim that its rows are there."""
+        for entry in self.entries:
+            for claim in entry.claims:
+                claim.settle(started, ended, self.batch_id)
 
     def pad(self) -> PaddedBatch:
         """The arrays that the backend reads."""
         shape = len(self.entries), max(entry.length for entry in self.entries)
         ids, mask, types = (np.zeros(shape, np.int32) for _ in range(3))
         for row, entry in enumerate(self.entries):
-            submission, start = entry.submission, entry.submission.starts[entry.index]
-            ids[row, : entry.length] = submission.input_ids[start : start + entry.length]
+            ids[row, : entry.length] = entry.input_ids
             mask[row, : entry.length] = 1
-            if submission.token_type_ids is not None:
-                types[row, : entry.length] = submission.token_type_ids[start : start + entry.length]
+            if (entry_types := entry.token_type_ids) is not None:
+                types[row, : entry.length] = entry_types
         return PaddedBatch(ids, mask, types)
-
-    def scatter(self, arrays: dict[str, NDArray[Any]], started: float, seconds: float) -> None:
-        """Write every entry's rows into its submission. `started` is on the monotonic clock."""
-        for row, entry in enumerate(self.entries):
-            submission, index = entry.submission, entry.index
-            for name, result in zip(submission.outputs, submission.results, strict=True):
-                if name == HIDDEN:
-                    start = submission.starts[index]
-                    result[start : start + entry.length] = arrays[name][row, : entry.length]
-                else:
-                    result[index] = arrays[name][row]
-            submission.queue_seconds[index] = started - entry.arrived
-            submission.run_seconds[index] = seconds
-            submission.batch_ids[index] = self.batch_id
-            submission.settle()

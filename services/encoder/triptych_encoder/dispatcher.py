@@ -10,24 +10,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from triptych_encoder.backend import Backend
 from triptych_encoder.batch import Batch
 from triptych_encoder.batcher import Batcher
-from triptych_encoder.entry import Entry
-from triptych_encoder.queue import LengthQueue
+from triptych_encoder.entry import Claim, Entry
+from triptych_encoder.lane import Lane
 from triptych_encoder.telemetry import EncoderMetrics
 from triptych_servicekit.errors import DeadlineExceeded, Internal
 
+__all__ = ["Dispatcher", "Lane"]
+
 logger = logging.getLogger(__name__)
-
-
-class Lane:
-    """One model's place in the dispatcher: its backend and its queue."""
-
-    def __init__(self, backend: Backend, max_length: int) -> None:
-        self.backend = backend
-        self.queue = LengthQueue(max_length)
 
 
 class Dispatcher:
@@ -64,6 +58,11 @@ class Dispatcher:
         """Tokens that wait or run."""
         return sum(lane.queue.tokens for lane in self._lanes) + self._running_tokens
 
+    @property
+    def claimed_tokens(self) -> int:
+        """Tokens that callers wait for; what several share counts for each."""
+        return sum(lane.claimed_tokens for lane in self._lanes)
+
     def add(self, lane: Lane) -> None:
         """Serve another model."""
         self._lanes.append(lane)
@@ -77,9 +76,14 @@ class Dispatcher:
         del self._batches[lane]
 
     def submit(self, lane: Lane, entries: Sequence[Entry]) -> None:
-        """Queue entries; their submission's future tells when they are done."""
-        for entry in entries:
-            lane.queue.add(entry)
+        """Queue entries; their submission's future tells when they are done.
+
+        An entry may come to share what an equal one computes.
+        """
+        wanted = partial(self._wanted, time.monotonic())
+        living = [entry for entry in entries if all(map(wanted, entry.claims))]
+        queued = sum(map(lane.add, living))
+        self._metrics.shared.inc(len(living) - queued)
         self._arrived.set()
 
     def start(self) -> None:
@@ -113,7 +117,8 @@ class Dispatcher:
     def _take(self) -> tuple[Lane, Batch] | None:
         while lane := self._next_lane():
             entries = self._batcher.take(lane.queue, self._idle - self._ready.qsize())
-            if living := self._living(entries):
+            wanted = partial(self._wanted, time.monotonic())
+            if living := [entry for entry in entries if lane.keep(entry, wanted)]:
                 batch = Batch(living)
                 self._running_tokens += batch.tokens
                 self._batches[lane] += 1
@@ -124,18 +129,16 @@ class Dispatcher:
         waiting = [(oldest.due, lane) for lane in self._lanes if (oldest := lane.queue.oldest())]
         return min(waiting, key=lambda pair: pair[0])[1] if waiting else None
 
-    def _living(self, entries: Sequence[Entry]) -> list[Entry]:
-        now = time.monotonic()
-        living = []
-        for entry in entries:
-            if entry.abandoned:
-                self._metrics.dropped.labels("cancelled").inc()
-            elif entry.deadline <= now:
-                self._metrics.dropped.labels("expired").inc()
-                entry.submission.fail(entry.index, DeadlineExceeded("expired in the queue"))
-            else:
-                living.append(entry)
-        return living
+    def _wanted(self, now: float, claim: Claim) -> bool:
+        """Whether somebody still waits; who waited too long is told."""
+        if claim.abandoned:
+            self._metrics.dropped.labels("cancelled").inc()
+            return False
+        if claim.deadline <= now:
+            self._metrics.dropped.labels("expired").inc()
+            claim.fail(DeadlineExceeded("expired in the queue"))
+            return False
+        return True
 
     async def _run_batches(self) -> None:
         while True:
@@ -143,32 +146,41 @@ class Dispatcher:
             self._room.release()
             self._idle -= 1
             try:
-                await self._run(lane.backend, batch)
+                await self._run(lane, batch)
             finally:
                 self._idle += 1
                 self._running_tokens -= batch.tokens
                 self._batches[lane] -= 1
                 self._progress.set()
 
-    async def _run(self, backend: Backend, batch: Batch) -> None:
-        outputs, started = batch.outputs(), time.monotonic()
+    async def _run(self, lane: Lane, batch: Batch) -> None:
+        outputs, started = batch.begin(), time.monotonic()
         loop = asyncio.get_running_loop()
         try:
-            arrays = await loop.run_in_executor(self._threads, backend.run, batch.pad(), outputs)
+            run = partial(batch.run, lane.backend, outputs)
+            arrays = await loop.run_in_executor(self._threads, run)
+            ended = time.monotonic()
+            batch.write(arrays)  # the rows of who claimed meanwhile
         except Exception:
             logger.exception("a run failed", extra={"batch_id": batch.batch_id})
-            await self._run_alone(backend, batch)
+            await self._run_alone(lane, batch)
             return
-        seconds = time.monotonic() - started
-        batch.scatter(dict(zip(outputs, arrays, strict=True)), started, seconds)
+        batch.settle(started, ended)
+        self._release(lane, batch)
         for observe in self._observers:
-            observe(batch, started, seconds)
+            observe(batch, started, ended - started)
 
-    async def _run_alone(self, backend: Backend, batch: Batch) -> None:
+    async def _run_alone(self, lane: Lane, batch: Batch) -> None:
         """Run a failed batch entry by entry, so that only the one to blame fails."""
-        if len(batch.entries) == 1:
-            entry = batch.entries[0]
-            entry.submission.fail(entry.index, Internal("the encoder could not run this item"))
+        if len(batch.entries) > 1:
+            for entry in batch.entries:
+                await self._run(lane, Batch([entry]))
             return
+        for claim in batch.entries[0].claims:
+            claim.fail(Internal("the encoder could not run this item"))
+        self._release(lane, batch)
+
+    @staticmethod
+    def _release(lane: Lane, batch: Batch) -> None:
         for entry in batch.entries:
-            await self._run(backend, Batch([entry]))
+            lane.release(entry)

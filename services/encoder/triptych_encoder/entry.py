@@ -1,13 +1,18 @@
-"""Work on its way through the encoder: a submission and its entries."""
+"""Work on its way through the encoder: submissions, and the entries that compute them.
+
+An entry is one sequence, computed once. A claim is one submission's interest in it: equal
+sequences, of one call or of several, share an entry and have a claim each. Times are on the clock
+of `time.monotonic`.
+"""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_encoder.backend import HIDDEN
+from triptych_encoder.outputs import Output
 from triptych_servicekit.callers import Caller
 from triptych_servicekit.errors import TriptychError
 
@@ -15,14 +20,18 @@ from triptych_servicekit.errors import TriptychError
 # entry's place in the queue, so low priority waits longer but never starves.
 PRIORITY_DELAY: Final = {1: 0.0, 2: 0.5, 3: 5.0}
 
+# What makes two sequences equal: the bytes of their int32 token ids and of their token types, the
+# latter empty where all are zero.
+Key = tuple[bytes, bytes]
+_ITEM: Final = np.dtype(np.int32).itemsize
+
 
 class Submission:
     """The sequences of one call: what they are, what becomes of them, and who waits for it.
 
-    `input_ids` and `token_type_ids` are int32 [T], `starts` int64 [S] and `lengths` int32 [S].
-    `outputs` are names of the backend's outputs. `results` holds, for each, float32 [S, H], or
-    [T, H] for hidden states; rows of sequences in `errors` are not to be read. `queue_seconds` and
-    `run_seconds` are float64 [S].
+    `input_ids` and `token_type_ids` are int32 [T], `lengths` int32 [S]. `results` holds the rows of
+    each of `outputs`; those of sequences in `errors` are not to be read. `queue_seconds` and
+    `run_seconds` are float64 [S]. `unsettled` sequences have neither result nor error yet.
     """
 
     def __init__(
@@ -30,30 +39,31 @@ class Submission:
         input_ids: NDArray[np.int32],
         token_type_ids: NDArray[np.int32] | None,
         lengths: NDArray[np.int32],
-        outputs: Sequence[str],
-        hidden_size: int,
+        outputs: Sequence[Output],
     ) -> None:
-        count, tokens = len(lengths), len(input_ids)
+        count = len(lengths)
         self.input_ids = input_ids
         self.token_type_ids = token_type_ids
         self.lengths = lengths
-        self.starts = np.cumsum(lengths, dtype=np.int64) - lengths
         self.outputs = tuple(outputs)
-        self.results: list[NDArray[Any]] = [
-            np.empty((tokens if name == HIDDEN else count, hidden_size), np.float32)
-            for name in self.outputs
-        ]
+        self.sources = frozenset(output.source for output in outputs)
+        self.results = [output.allocate() for output in outputs]
         self.errors: dict[int, TriptychError] = {}
         self.queue_seconds = np.zeros(count)
         self.run_seconds = np.zeros(count)
         self.batch_ids = [""] * count
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._left = count
+        self.unsettled = count
 
-    def settle(self, count: int = 1) -> None:
-        """`count` more of the sequences have their result or their error."""
-        self._left -= count
-        if self._left == 0 and not self.done.done():
+    def write(self, index: int, row: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take the results of sequence `index` from a row of a run's arrays, by output."""
+        for output, result in zip(self.outputs, self.results, strict=True):
+            output.rows.write(result, index, arrays[output.source][row])
+
+    def settle(self) -> None:
+        """One more of the sequences has its result or its error."""
+        self.unsettled -= 1
+        if self.unsettled == 0 and not self.done.done():
             self.done.set_result(None)
 
     def fail(self, index: int, error: TriptychError) -> None:
@@ -63,31 +73,88 @@ class Submission:
 
     def entries(self, callers: Sequence[Caller], arrived: float) -> Iterator["Entry"]:
         """An entry for every sequence that has no error yet."""
-        lengths = self.lengths.tolist()
+        lengths, keys = self.lengths.tolist(), self._keys()
         for caller in callers:
             for index in range(caller.start, caller.start + caller.count):
                 if index not in self.errors:
-                    yield Entry(self, index, lengths[index], arrived, caller)
+                    claim = Claim(self, index, arrived, caller.deadline)
+                    yield Entry(keys[index], lengths[index], claim, caller.priority)
+
+    def _keys(self) -> list[Key]:
+        ends = np.cumsum(self.lengths, dtype=np.int64)
+        starts = ends - self.lengths
+        spans = list(zip((starts * _ITEM).tolist(), (ends * _ITEM).tolist(), strict=True))
+        ids, types = self.input_ids.tobytes(), self.token_type_ids
+        if types is None or not types.any():
+            return [(ids[start:end], b"") for start, end in spans]
+        typed, kinds = np.logical_or.reduceat(types != 0, starts).tolist(), types.tobytes()
+        return [
+            (ids[start:end], kinds[start:end] if differs else b"")
+            for (start, end), differs in zip(spans, typed, strict=True)
+        ]
 
 
-class Entry:
-    """One sequence in the queue. Times are on the clock of `time.monotonic`."""
+class Claim:
+    """Sequence `index` of a submission, waiting for an entry."""
 
-    __slots__ = ("arrived", "deadline", "due", "index", "length", "priority", "submission", "taken")
+    __slots__ = ("arrived", "deadline", "index", "submission")
 
-    def __init__(
-        self, submission: Submission, index: int, length: int, arrived: float, caller: Caller
-    ) -> None:
+    def __init__(self, submission: Submission, index: int, arrived: float, deadline: float) -> None:
         self.submission = submission
         self.index = index
-        self.length = length
         self.arrived = arrived
-        self.deadline = caller.deadline
-        self.priority = caller.priority
-        self.due = arrived + PRIORITY_DELAY[caller.priority]
-        self.taken = False
+        self.deadline = deadline
 
     @property
     def abandoned(self) -> bool:
         """Whether nobody waits for it any more: its call was cancelled."""
         return self.submission.done.done()
+
+    def fail(self, error: TriptychError) -> None:
+        """End it with `error`."""
+        self.submission.fail(self.index, error)
+
+    def settle(self, started: float, ended: float, batch_id: str) -> None:
+        """Its rows are written: note the times of the run, which may have begun before it came."""
+        submission, index = self.submission, self.index
+        began = max(started, self.arrived)
+        submission.queue_seconds[index] = began - self.arrived
+        submission.run_seconds[index] = max(0.0, ended - began)
+        submission.batch_ids[index] = batch_id
+        submission.settle()
+
+
+class Entry:
+    """One sequence in the queue, and then in a run.
+
+    `taken` is set once it has left the queue, `computing` once it runs: the outputs of the graph
+    that the run gives. The first `written` of its claims have their rows.
+    """
+
+    __slots__ = (
+        "claims", "computing", "due", "key", "length", "priority", "taken", "written",
+    )  # fmt: skip
+
+    def __init__(self, key: Key, length: int, claim: Claim, priority: int) -> None:
+        self.key = key
+        self.length = length
+        self.claims = [claim]
+        self.priority = priority
+        self.due = claim.arrived + PRIORITY_DELAY[priority]
+        self.taken = False
+        self.computing: frozenset[str] | None = None
+        self.written = 0
+
+    @property
+    def input_ids(self) -> NDArray[np.int32]:
+        """[length]."""
+        return np.frombuffer(self.key[0], np.int32)
+
+    @property
+    def token_type_ids(self) -> NDArray[np.int32] | None:
+        """[length]; None where all are zero."""
+        return np.frombuffer(self.key[1], np.int32) if self.key[1] else None
+
+    def serves(self, claim: Claim) -> bool:
+        """Whether a claim that comes now still gets all its outputs."""
+        return self.computing is None or claim.submission.sources <= self.computing

@@ -1,7 +1,7 @@
 """A bundle made ready to run: verified, loaded, held against its golden vectors, warmed up."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,8 @@ from triptych_bundles.golden import GoldenVectors, disagreement, read_golden
 from triptych_bundles.manifest import Bundle
 from triptych_bundles.verifying import verify_files
 from triptych_encoder.backend import Backend, PaddedBatch
-from triptych_encoder.dispatcher import Lane
+from triptych_encoder.lane import Lane
+from triptych_encoder.outputs import output_widths
 
 GRAPH_VARIANT: Final = "cpu-fp32"
 CONFIG: Final = "config.json"
@@ -25,9 +26,11 @@ OpenBackend = Callable[[Path], Backend]
 class EncoderModel:
     """What the servicer needs of a model."""
 
+    name: str
     lane: Lane
     max_length: int
-    hidden_size: int
+    widths: Mapping[str, int]
+    """Numbers a row, by output."""
     vocab_size: int
     type_vocab_size: int
     pooling: str
@@ -47,9 +50,10 @@ def load_model(bundle: Bundle, open_backend: OpenBackend) -> EncoderModel:
         backend.close()
         raise
     return EncoderModel(
+        name=bundle.name,
         lane=Lane(backend, bundle.max_length),
         max_length=bundle.max_length,
-        hidden_size=bundle.hidden_size,
+        widths=output_widths(bundle, backend.outputs),
         vocab_size=bundle.vocab_size,
         type_vocab_size=type_vocab_size,
         pooling=bundle.pooling,

@@ -32,6 +32,12 @@ class LengthQueue:
         self.counts[entry.length] += 1
         self.tokens += entry.length
 
+    def promote(self, entry: Entry, priority: int, due: float) -> None:
+        """Make a waiting entry due earlier, as the newest of a more urgent class."""
+        entry.priority, entry.due = priority, due
+        # its old place stays: it comes to the head there or is dropped there, whichever is first
+        self._by_due[priority].append(entry)
+
     def oldest(self) -> Entry | None:
         """The entry that is due first; None when the queue is empty."""
         heads = [head for queue in self._by_due.values() if (head := _head(queue))]

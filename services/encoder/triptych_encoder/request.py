@@ -1,26 +1,15 @@
-"""Reading an Encode request: arrays checked against the model, outputs named."""
+"""Reading the sequences of an Encode request: arrays checked against the model."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych.v1 import encoder_service_pb2 as pb
 from triptych.v1 import types_pb2 as types
-from triptych_encoder.backend import HIDDEN, POOLED_PREFIX
 from triptych_encoder.model import EncoderModel
-from triptych_servicekit.errors import InvalidArgument, TriptychError, Unimplemented
+from triptych_servicekit.errors import InvalidArgument, TriptychError
 from triptych_servicekit.items import check_count
-from triptych_servicekit.tensors import FLOATS, INT32, from_tensor
-
-MAX_OUTPUTS: Final = 8
-POOLINGS: Final[dict[int, str]] = {
-    types.POOLING_CLS: "cls",
-    types.POOLING_MEAN: "mean",
-    types.POOLING_LAST_TOKEN: "last_token",
-}
+from triptych_servicekit.tensors import INT32, from_tensor
 
 Ints = NDArray[np.int32]
 
@@ -90,54 +79,3 @@ def _outside(column: Ints | None, starts: NDArray[np.int64], size: int) -> list[
     bad = (column < 0) | (column >= size)
     found: list[int] = np.flatnonzero(np.logical_or.reduceat(bad, starts)).tolist()
     return found
-
-
-def read_outputs(specs: Sequence[pb.OutputSpec], model: EncoderModel) -> list[str]:
-    """Names of the backend's outputs, one for each OutputSpec.
-
-    Raises InvalidArgument, and Unimplemented for kinds this version does not serve.
-    """
-    if not 1 <= len(specs) <= MAX_OUTPUTS:
-        raise InvalidArgument(f"outputs must have 1 to {MAX_OUTPUTS} entries", field="outputs")
-    return [_output(spec, f"outputs[{index}]", model) for index, spec in enumerate(specs)]
-
-
-def _output(spec: pb.OutputSpec, field: str, model: EncoderModel) -> str:
-    if spec.dtype not in (types.DATA_TYPE_UNSPECIFIED, *FLOATS):
-        raise InvalidArgument(f"{field}.dtype must be FLOAT32 or FLOAT16", field=f"{field}.dtype")
-    name = _name(spec, field, model)
-    if name not in model.lane.backend.outputs:
-        raise InvalidArgument(f"{field}: the model has no output {name}", field=field)
-    return name
-
-
-def _name(spec: pb.OutputSpec, field: str, model: EncoderModel) -> str:
-    match spec.kind:
-        case pb.OUTPUT_KIND_POOLED:
-            return POOLED_PREFIX + _pooling(spec.pooling, field, model)
-        case pb.OUTPUT_KIND_HIDDEN:
-            return HIDDEN
-        case pb.OUTPUT_KIND_SEGMENTS | pb.OUTPUT_KIND_TOKEN_LOGITS:
-            kind = pb.OutputKind.Name(spec.kind)
-            raise Unimplemented(f"{field}: {kind} is not served by this version", field=field)
-        case _:
-            raise InvalidArgument(f"{field}.kind must be set", field=f"{field}.kind")
-
-
-def _pooling(pooling: int, field: str, model: EncoderModel) -> str:
-    if pooling == types.POOLING_UNSPECIFIED:
-        return model.pooling
-    if pooling not in POOLINGS:
-        raise InvalidArgument(f"{field}.pooling is unknown", field=f"{field}.pooling")
-    return POOLINGS[pooling]
-
-
-def check_hidden_size(names: Sequence[str], tokens: int, hidden: int, limit: int) -> None:
-    """Refuse hidden states over `limit` bytes before memory is taken for them."""
-    size = names.count(HIDDEN) * tokens * hidden * np.dtype(np.float32).itemsize
-    if size > limit:
-        raise InvalidArgument(
-            f"outputs: hidden states would take {size} bytes, the limit is {limit}",
-            field="outputs",
-            reason="OUTPUT_TOO_LARGE",
-        )

@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import grpc.aio
 import numpy as np
-from numpy.typing import NDArray
 
 from triptych.v1 import encoder_service_pb2 as pb
 from triptych.v1 import encoder_service_pb2_grpc as rpc
 from triptych.v1 import types_pb2 as types
 from triptych_encoder.admission import Admission
-from triptych_encoder.backend import HIDDEN
 from triptych_encoder.dispatcher import Dispatcher
 from triptych_encoder.entry import Submission
 from triptych_encoder.model import EncoderModel
-from triptych_encoder.request import check_hidden_size, item_errors, read_outputs, read_sequences
+from triptych_encoder.request import item_errors, read_sequences
 from triptych_encoder.settings import EncoderSettings
+from triptych_encoder.specs import check_sizes, read_outputs
 from triptych_servicekit.callers import Call, Caller, read_callers, stage_timing
 from triptych_servicekit.items import write_errors
 from triptych_servicekit.registry import Held, LiveRegistry
@@ -59,23 +57,23 @@ class EncoderServicer(rpc.EncoderServiceServicer):
         callers = read_callers(request.contexts, len(submission.lengths), context, timeout)
         self._admit(submission, callers)
         await self._encode(held.value, submission, callers)
-        return _response(held.model, request.outputs, submission, callers)
+        return _response(held.model, submission, callers)
 
     def _read(self, request: pb.EncodeRequest, model: EncoderModel) -> Submission:
-        outputs = read_outputs(request.outputs, model)
-        sequences = read_sequences(request.sequences, self._settings.limits.max_items)
-        tokens, limit = len(sequences.input_ids), self._settings.runtime.max_hidden_bytes
-        check_hidden_size(outputs, tokens, model.hidden_size, limit)
+        limits, runtime = self._settings.limits, self._settings.runtime
+        sequences = read_sequences(request.sequences, limits.max_items)
         ids, types_, lengths = sequences.input_ids, sequences.token_type_ids, sequences.lengths
-        submission = Submission(ids, types_, lengths, outputs, model.hidden_size)
+        outputs = read_outputs(request.outputs, model, lengths, runtime.max_segments)
+        check_sizes(outputs, runtime.max_token_output_bytes, limits.max_message_bytes)
+        submission = Submission(ids, types_, lengths, outputs)
         for index, error in item_errors(sequences, model).items():
             submission.fail(index, error)
         return submission
 
     def _admit(self, submission: Submission, callers: Sequence[Caller]) -> None:
         deadline = max(caller.deadline for caller in callers)
-        queued = self._dispatcher.queued_tokens
-        self._admission.admit(len(submission.input_ids), queued, deadline)
+        queued, claimed = self._dispatcher.queued_tokens, self._dispatcher.claimed_tokens
+        self._admission.admit(len(submission.input_ids), queued, deadline, claimed)
 
     async def _encode(
         self, model: EncoderModel, submission: Submission, callers: Sequence[Caller]
@@ -90,32 +88,24 @@ class EncoderServicer(rpc.EncoderServiceServicer):
 
 
 def _response(
-    model: types.ModelRef,
-    specs: Sequence[pb.OutputSpec],
-    submission: Submission,
-    callers: Sequence[Caller],
+    model: types.ModelRef, submission: Submission, callers: Sequence[Caller]
 ) -> pb.EncodeResponse:
-    outputs = [
-        to_tensor(_survivors(submission, name, result).astype(_dtype(spec), copy=False))
-        for spec, name, result in zip(specs, submission.outputs, submission.results, strict=True)
-    ]
-    timings = [_timing(submission, caller) for caller in callers]
     return pb.EncodeResponse(
-        model=model, outputs=outputs, errors=write_errors(submission.errors), timings=timings
+        model=model,
+        outputs=_survivors(submission),
+        errors=write_errors(submission.errors),
+        timings=[_timing(submission, caller) for caller in callers],
     )
 
 
-def _survivors(submission: Submission, name: str, result: NDArray[Any]) -> NDArray[Any]:
+def _survivors(submission: Submission) -> list[types.Tensor]:
+    """The outputs without the rows of sequences that failed."""
     if not submission.errors:
-        return result
+        return list(map(to_tensor, submission.results))
     keep = np.ones(len(submission.lengths), bool)
     keep[list(submission.errors)] = False
-    rows: NDArray[Any] = result[np.repeat(keep, submission.lengths) if name == HIDDEN else keep]
-    return rows
-
-
-def _dtype(spec: pb.OutputSpec) -> type[np.floating[Any]]:
-    return np.float16 if spec.dtype == types.DATA_TYPE_FLOAT16 else np.float32
+    pairs = zip(submission.outputs, submission.results, strict=True)
+    return [to_tensor(result[output.rows.of(keep)]) for output, result in pairs]
 
 
 def _timing(submission: Submission, caller: Caller) -> types.StageTiming:

@@ -37,7 +37,9 @@ class Batching:
         32, "What starting a run costs, in tokens; weighs padding against more runs.", minimum=0
     )
     max_call_tokens: int = setting(16384, "Most tokens of one Encode call.", minimum=16)
-    max_queued_tokens: int = setting(1_048_576, "Most tokens that wait or run.", minimum=16)
+    max_queued_tokens: int = setting(
+        1_048_576, "Most tokens that wait or run, counted once for each call.", minimum=16
+    )
     max_queue_wait: float = setting(
         10.0, "Longest estimated wait, in seconds, with which a call is admitted.", minimum=0.001
     )
@@ -50,9 +52,12 @@ class Runtime:
     workers: int = setting(
         0, "Runs at the same time, one thread each; 0: one a core.", minimum=0, maximum=256
     )
-    max_hidden_bytes: int = setting(
-        16 * groups.MEBIBYTE, "Largest HIDDEN output of one call.", minimum=1024
+    max_token_output_bytes: int = setting(
+        16 * groups.MEBIBYTE,
+        "Largest HIDDEN and TOKEN_LOGITS outputs of one call, together.",
+        minimum=1024,
     )
+    max_segments: int = setting(16384, "Most segments of one SEGMENTS output.", minimum=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,10 @@ class EncoderMetrics(Metrics):
             "batch_padding_ratio", "Padding's share of a run's area.", RATIO_BUCKETS
         )
         self.tokens = self.counter("tokens", "Real tokens encoded.")
-        self.sequences = self.counter("sequences", "Sequences encoded.")
+        self.sequences = self.counter("sequences", "Sequences encoded, each in one pass.")
+        self.shared = self.counter(
+            "shared_sequences", "Sequences that shared the pass of an equal one."
+        )
         self.dropped = self.counter("dropped", "Sequences dropped before computing.", ("reason",))
 
     def observe_batch(self, batch: Batch, started: float, seconds: float) -> None:
@@ -31,4 +34,5 @@ class EncoderMetrics(Metrics):
         self.tokens.inc(tokens)
         self.sequences.inc(len(batch.entries))
         for entry in batch.entries:
-            self.queue_seconds.observe(started - entry.arrived)
+            for claim in entry.claims:
+                self.queue_seconds.observe(max(0.0, started - claim.arrived))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from triptych_encoder.batcher import Batcher
 from triptych_encoder.entry import PRIORITY_DELAY, Entry, Submission
+from triptych_encoder.outputs import Output, SequenceRows
 from triptych_encoder.queue import LengthQueue
 from triptych_servicekit.callers import Caller
 
@@ -23,7 +24,8 @@ def entries_of(lengths: Sequence[int], priority: int = 2, arrived: float = 0.0) 
     async def build() -> list[Entry]:
         array = np.array(lengths, np.int32)
         ids = np.ones(int(array.sum()), np.int32)
-        submission = Submission(ids, None, array, ["pooled.mean"], 4)
+        output = Output("pooled.mean", SequenceRows(len(lengths)), 4, np.dtype(np.float32))
+        submission = Submission(ids, None, array, [output])
         caller = Caller(0, len(lengths), time.monotonic() + 60, priority)
         return list(submission.entries([caller], arrived))
 
@@ -47,7 +49,7 @@ def test_every_entry_leaves_exactly_once(lengths: list[int]) -> None:
     queue, batcher, taken = filled(entries), Batcher(BUDGET, 16), []
     while batch := batcher.take(queue):
         taken += batch
-    assert sorted(entry.index for entry in taken) == list(range(len(lengths)))
+    assert sorted(entry.claims[0].index for entry in taken) == list(range(len(lengths)))
     assert queue.tokens == 0
     assert len(queue) == 0
     assert queue.oldest() is None
@@ -101,6 +103,17 @@ def test_high_priority_overtakes_and_low_never_starves() -> None:
     batcher = Batcher(8, 0)
     order = [batcher.take(queue)[0] for _ in range(3)]
     assert order == [soon[0], low[0], late[0]]
+
+
+def test_a_promoted_entry_overtakes_and_leaves_once() -> None:
+    low = entries_of([8, 8], priority=3, arrived=0.0)
+    normal = entries_of([8], priority=2, arrived=1.0)
+    queue, batcher = filled([*low, *normal]), Batcher(8, 0)
+    queue.promote(low[1], priority=1, due=1.0)
+    order = [batcher.take(queue)[0] for _ in range(3)]
+    assert order == [low[1], normal[0], low[0]]
+    assert batcher.take(queue) == []
+    assert queue.tokens == 0
 
 
 def test_mixed_lengths_are_batched_with_little_padding() -> None:

@@ -1,26 +1,19 @@
 """The dispatcher, with the arithmetic backend and real threads."""
 
 import asyncio
-import contextlib
 import threading
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.unit.encoder.dispatching import HIDDEN_SIZE, dispatching, submission, submit
 from triptych_encoder.arithmetic_backend import ArithmeticBackend
 from triptych_encoder.backend import HIDDEN, PaddedBatch
-from triptych_encoder.batcher import Batcher
-from triptych_encoder.dispatcher import Dispatcher, Lane
-from triptych_encoder.entry import Submission
-from triptych_encoder.telemetry import EncoderMetrics
-from triptych_servicekit.callers import Caller
+from triptych_encoder.dispatcher import Lane
 from triptych_servicekit.errors import DeadlineExceeded, Internal
-
-HIDDEN_SIZE = 4
 
 
 class GatedBackend(ArithmeticBackend):
@@ -40,37 +33,6 @@ async def taken(lane: Lane) -> None:
     async with asyncio.timeout(60):
         while len(lane.queue):  # noqa: ASYNC110 (threads take from it)
             await asyncio.sleep(0.001)
-
-
-@contextlib.asynccontextmanager
-async def dispatching(
-    backend: ArithmeticBackend, workers: int = 2, budget: int = 64
-) -> AsyncIterator[tuple[Dispatcher, Lane]]:
-    dispatcher = Dispatcher(Batcher(budget, 8), workers, EncoderMetrics())
-    lane = Lane(backend, 64)
-    dispatcher.add(lane)
-    dispatcher.start()
-    try:
-        yield dispatcher, lane
-    finally:
-        await dispatcher.stop()
-
-
-def submission(
-    sequences: Sequence[Sequence[int]], outputs: Sequence[str] = ("pooled.mean",)
-) -> Submission:
-    ids = np.concatenate([np.array(ids, np.int32) for ids in sequences])
-    lengths = np.array([len(ids) for ids in sequences], np.int32)
-    return Submission(ids, None, lengths, outputs, HIDDEN_SIZE)
-
-
-def submit(
-    dispatcher: Dispatcher, lane: Lane, work: Submission, timeout: float = 60.0
-) -> Submission:
-    now = time.monotonic()
-    callers = [Caller(0, len(work.lengths), now + timeout)]
-    dispatcher.submit(lane, list(work.entries(callers, now)))
-    return work
 
 
 def expected_mean(ids: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -109,7 +71,7 @@ async def test_what_queues_while_a_batch_runs_is_the_next_batch() -> None:
         await taken(lane)
         ahead = submit(dispatcher, lane, submission([[2]]))
         await taken(lane)
-        rest = [submit(dispatcher, lane, submission([[3]])) for _ in range(10)]
+        rest = [submit(dispatcher, lane, submission([[3 + n]])) for n in range(10)]
         backend.gate.set()
         await asyncio.gather(*(work.done for work in (first, ahead, *rest)))
     assert backend.shapes == [(1, 1), (1, 1), (10, 1)]
@@ -118,9 +80,9 @@ async def test_what_queues_while_a_batch_runs_is_the_next_batch() -> None:
 async def test_cancelled_and_expired_work_is_never_run() -> None:
     backend = GatedBackend()
     async with dispatching(backend, workers=1) as (dispatcher, lane):
-        running = [submit(dispatcher, lane, submission([[1]])) for _ in range(2)]
+        running = [submit(dispatcher, lane, submission([[1 + n]])) for n in range(2)]
         await taken(lane)
-        ahead = submit(dispatcher, lane, submission([[1]]))
+        ahead = submit(dispatcher, lane, submission([[3]]))
         await taken(lane)
         cancelled = submit(dispatcher, lane, submission([[2, 2]]))
         cancelled.done.cancel()
@@ -149,7 +111,7 @@ async def test_a_failing_item_fails_alone() -> None:
 async def test_a_lone_request_is_split_over_idle_workers() -> None:
     backend = ArithmeticBackend(HIDDEN_SIZE, seconds=0.02)
     async with dispatching(backend, workers=2, budget=512) as (dispatcher, lane):
-        work = submit(dispatcher, lane, submission([[1] * 32] * 12))
+        work = submit(dispatcher, lane, submission([[1 + n] * 32 for n in range(12)]))
         await work.done
     assert sorted(backend.shapes) == [(6, 32), (6, 32)]
 

@@ -8,6 +8,7 @@ import pytest
 from triptych_encoder.admission import MIN_FULL_RUNS, Admission
 from triptych_encoder.batch import Batch
 from triptych_encoder.entry import Submission
+from triptych_encoder.outputs import Output, SequenceRows
 from triptych_encoder.settings import Batching
 from triptych_servicekit.callers import Caller
 from triptych_servicekit.errors import DeadlineExceeded, InvalidArgument, Overloaded
@@ -17,7 +18,8 @@ LIMITS = Batching(max_batch_tokens=100, max_queue_wait=2, max_call_tokens=500)
 
 async def batch_of(tokens: int) -> Batch:
     lengths = np.array([tokens], np.int32)
-    work = Submission(np.ones(tokens, np.int32), None, lengths, ["pooled.mean"], 4)
+    output = Output("pooled.mean", SequenceRows(1), 4, np.dtype(np.float32))
+    work = Submission(np.ones(tokens, np.int32), None, lengths, [output])
     return Batch(list(work.entries([Caller(0, 1, time.monotonic() + 60)], 0.0)))
 
 
@@ -55,3 +57,10 @@ def test_what_never_fits_and_what_comes_too_late() -> None:
         admission.admit(1, 0, later(-1))
     with pytest.raises(Overloaded):
         admission.admit(1, LIMITS.max_queued_tokens, later())
+
+
+def test_shared_work_is_held_against_the_cap_for_each_call() -> None:
+    admission = Admission(LIMITS, workers=1)
+    admission.admit(10, 100, later(), claimed_tokens=LIMITS.max_queued_tokens - 10)
+    with pytest.raises(Overloaded):
+        admission.admit(11, 100, later(), claimed_tokens=LIMITS.max_queued_tokens - 10)
