@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.long.residence import SERVICES, open_files, resident_mebibytes
 from triptych_local.session import Session, running
 
-SERVICES = ("gateway", "tokenizer", "encoder", "postprocess")
 MODEL = "all-minilm-l6-v2"
 ROUNDS = 12
 SECONDS = 9
@@ -40,20 +40,6 @@ def soaked(bundle_repository: Path) -> Iterator[Session]:
     """A platform of its own, which refuses nobody for the wait alone."""
     with running(bundle_repository, {"TRIPTYCH_REQUESTS_MAX_QUEUE_WAIT": "60"}) as session:
         yield session
-
-
-def resident_mebibytes(platform: Session) -> dict[str, int]:
-    """Memory of every service."""
-    found = {}
-    for name in SERVICES:
-        status = Path(f"/proc/{platform.pid(name)}/status").read_text()
-        found[name] = int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) // 1024
-    return found
-
-
-def open_files(platform: Session) -> dict[str, int]:
-    """File descriptors of every service."""
-    return {name: len(list(Path(f"/proc/{platform.pid(name)}/fd").iterdir())) for name in SERVICES}
 
 
 async def good(client: httpx.AsyncClient, generator: random.Random) -> None:

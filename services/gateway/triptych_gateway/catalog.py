@@ -92,7 +92,7 @@ class Catalog:
     def find_head(self, model: Bundle, name: str) -> HeadBundle:
         """The newest head for `model` that `name`, `name@version` or a digest means.
 
-        One that postprocess lacked a moment ago comes after the others. Raises InvalidArgument
+        One that postprocess lacked a moment ago comes after those that have answered. Raises InvalidArgument
         naming `head` where there is none, or none that fits the model.
         """
         found = self._heads_meant(name)
@@ -102,9 +102,17 @@ class Catalog:
         if not fitting:
             trained = f"head '{found[0].identity}' is made for the model '{found[0].trunk.name}'"
             raise InvalidArgument(f"{trained}, it does not fit '{model.identity}'", field="head")
-        chosen = min(fitting, key=lambda head: self.rollout.avoids_head(head.digest))
+        chosen = min(fitting, key=lambda head: self._doubts(head, fitting[0]))
         self.rollout.choose_head(chosen.digest)
         return chosen
+
+    def _doubts(self, head: HeadBundle, newest: HeadBundle) -> tuple[bool, bool]:
+        """Where it stands behind others: held off, or an older one that has never answered.
+
+        The latter may have been replaced before any stage had loaded it.
+        """
+        untried = head is not newest and not self.rollout.proven(head.digest)
+        return self.rollout.avoids_head(head.digest), untried
 
     def resolve(self, name: str, version: str = "", digest: str = "", *, key: str = "") -> Target:
         """What an alias, `name`, `name@version` or a digest means; the newest without a version.
