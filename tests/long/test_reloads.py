@@ -96,7 +96,7 @@ class Turns:
 
 @dataclass(slots=True)
 class Answers:
-    """What the load has seen: the last turn of the head, the last digest of the trunk, and how many requests there were."""
+    """What the load has seen last, the head's turn and the trunk's digest, and how often it asked."""
 
     turn: int = -1
     digest: str = ""

@@ -92,8 +92,8 @@ class Catalog:
     def find_head(self, model: Bundle, name: str) -> HeadBundle:
         """The newest head for `model` that `name`, `name@version` or a digest means.
 
-        One that postprocess lacked a moment ago comes after those that have answered. Raises InvalidArgument
-        naming `head` where there is none, or none that fits the model.
+        One that postprocess lacked a moment ago comes after those that have answered. Raises
+        InvalidArgument naming `head` where there is none, or none that fits the model.
         """
         found = self._heads_meant(name)
         if not name or not found:

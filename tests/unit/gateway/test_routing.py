@@ -17,7 +17,7 @@ from triptych_gateway.rollout import Rollout
 from triptych_gateway.routing import Router
 from triptych_gateway.routing_metrics import RoutingMetrics
 from triptych_gateway.target import Target
-from triptych_gateway.tasks import EmbedOptions, Origin, TextOptions
+from triptych_gateway.tasks import Origin, TextOptions
 from triptych_servicekit.errors import (
     DeadlineExceeded,
     Internal,
@@ -259,19 +259,20 @@ async def test_through_the_guard_the_answer_names_who_gave_it(routing: Routing) 
     """As the edges ask, with a platform that refuses the new version."""
     guard = Guard(Lacking([OLD, NEW]), Bounds(10, 100), routing.router)
     target = routing.catalog.resolve("tiny")
-    origin = Origin(time.monotonic() + 60, "request")
-    arguments = (Names("inputs[{}]"), TextOptions(), EmbedOptions(), origin)
-    found = await guard.embed(target, ["ab", "c"], *arguments)
-    assert found.model is OLD
-    late = (*arguments[:3], replace(origin, deadline=time.monotonic() - 1))
+    names, text = Names("inputs[{}]"), TextOptions()
+    late = Origin(time.monotonic() - 1, "late")
     with pytest.raises(DeadlineExceeded):
-        await guard.embed(target, ["ab"], *late)
+        await guard.tokenize(target, ["ab"], names, text, late)
+    origin = Origin(time.monotonic() + 60, "request")
+    found = await guard.tokenize(target, ["ab", "c"], names, text, origin)
+    assert found.model is OLD
+    assert found.lengths.tolist() == [4, 3]
 
 
 class Lacking(LocalPlatform):
     """Lacks the new version: a digest that no stage holds."""
 
-    async def analyze(self, model, *arguments):  # type: ignore[no-untyped-def]
+    async def tokenize(self, model, *arguments):  # type: ignore[no-untyped-def]
         if model is NEW:
             raise ModelNotLoaded("not here", field="model")
-        return await super().analyze(model, *arguments)
+        return await super().tokenize(model, *arguments)
