@@ -5,6 +5,7 @@ from triptych_bundles.digests import sha256_file
 from triptych_bundles.errors import BundleError, BundleNotFound
 from triptych_bundles.golden import GoldenVectors, disagreement, read_golden
 from triptych_bundles.heads import HeadGolden, Layer, read_head_golden, read_layers
+from triptych_bundles.layers import forward
 from triptych_bundles.manifest import (
     ACTIVATIONS,
     HIDDEN_OUTPUT,
@@ -61,6 +62,7 @@ __all__ = [
     "Trunk",
     "check_cosine",
     "disagreement",
+    "forward",
     "is_name",
     "pooled_output",
     "read_bundle",
