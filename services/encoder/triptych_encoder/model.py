@@ -32,7 +32,8 @@ class EncoderModel:
     widths: Mapping[str, int]
     """Numbers a row, by output."""
     vocab_size: int
-    type_vocab_size: int
+    type_vocab_size: int | None
+    """None where the graph does not read token types."""
     pooling: str
 
 
@@ -42,23 +43,39 @@ def load_model(bundle: Bundle, open_backend: OpenBackend) -> EncoderModel:
     if graph is None:
         raise BundleError(bundle.path, f"has no {GRAPH_VARIANT} graph")
     verify_files(bundle, [graph, CONFIG, bundle.golden.vectors, bundle.golden.texts])
-    backend = open_backend(bundle.file(graph))
-    _check_golden(bundle, read_golden(bundle), backend)
+    golden, type_vocab_size = read_golden(bundle), _type_vocab_size(bundle)
+    backend = _open(bundle.file(graph), open_backend)
+    try:
+        _check_golden(bundle, golden, backend)
+    except BaseException:
+        backend.close()
+        raise
     return EncoderModel(
         name=bundle.name,
         lane=Lane(backend, bundle.max_length),
         max_length=bundle.max_length,
         widths=output_widths(bundle, backend.outputs),
         vocab_size=bundle.vocab_size,
-        type_vocab_size=_type_vocab_size(bundle),
+        type_vocab_size=type_vocab_size if backend.reads_token_types else None,
         pooling=bundle.pooling,
     )
+
+
+def _open(graph: Path, open_backend: OpenBackend) -> Backend:
+    try:
+        return open_backend(graph)
+    except Exception as error:  # every runtime has errors of its own
+        raise BundleError(graph, f"cannot be opened: {error}") from None
 
 
 def _check_golden(bundle: Bundle, golden: GoldenVectors, backend: Backend) -> None:
     """Encode the golden texts one by one, which warms the runtime up, and compare."""
     names = list(golden.outputs)
-    runs = [backend.run(_alone(sequence), names) for sequence in golden.sequences()]
+    try:
+        runs = [backend.run(_alone(sequence), names) for sequence in golden.sequences()]
+    except Exception as error:
+        graph = bundle.file(bundle.graphs[GRAPH_VARIANT])
+        raise BundleError(graph, f"cannot run the golden texts: {error}") from None
     for position, name in enumerate(names):
         # logits of tokens are [1, S, labels], everything else is [1, width]
         rows = [run[position].reshape(-1, run[position].shape[-1]) for run in runs]
@@ -73,5 +90,9 @@ def _alone(sequence: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int32]])
 
 
 def _type_vocab_size(bundle: Bundle) -> int:
-    config = json.loads(bundle.file(CONFIG).read_bytes())
-    return int(config.get("type_vocab_size", 1))
+    path = bundle.file(CONFIG)
+    try:
+        config = json.loads(path.read_bytes())
+        return int(config.get("type_vocab_size", 1))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise BundleError(path, f"cannot be read: {error}") from error
