@@ -8,6 +8,7 @@ from typing import TypeAlias
 from triptych_bundles import POOLINGS, Bundle, Repository
 from triptych_models.classes import TASKS
 from triptych_models.errors import ModelError
+from triptych_models.importing.command import add_arguments as add_import_arguments
 from triptych_models.listing import repository_table
 from triptych_models.progress import say
 from triptych_models.sentence import Choices
@@ -28,6 +29,7 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     commands = root.add_subparsers(required=True, metavar="COMMAND")
     _add_fetch(commands, settings)
     _add_compile(commands, settings)
+    _add_import(commands, settings)
     _add_verify(commands, settings)
     _add_list(commands, settings)
     return root
@@ -76,6 +78,11 @@ def _add_compile(commands: _Commands, settings: Settings) -> None:
         "--replace", action="store_true", help="replace a version that holds other content"
     )
     command.set_defaults(run=run_compile)
+
+
+def _add_import(commands: _Commands, settings: Settings) -> None:
+    text = "build and check a bundle from a ready ONNX file"
+    add_import_arguments(_add(commands, settings, "import", text))
 
 
 def _add_verify(commands: _Commands, settings: Settings) -> None:

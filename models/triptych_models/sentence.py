@@ -46,12 +46,17 @@ def read_sentence_settings(
 
     UnsupportedModel where a model does what neither graph nor services reproduce.
     """
+    return sentence_settings(folder, _max_length(folder, config, choices.max_length), choices)
+
+
+def sentence_settings(folder: Path, max_length: int, choices: Choices) -> SentenceSettings:
+    """The same for an encoder whose maximum is known."""
     modules = _modules(folder / "modules.json")
     normalize = not modules or "Normalize" in modules
     return SentenceSettings(
         pooling=choices.pooling or _pooling(folder),
         normalize=normalize if choices.normalize is None else choices.normalize,
-        max_length=_max_length(folder, config, choices.max_length),
+        max_length=max_length,
         prompts=_prompts(folder),
         lower_case=read_optional(folder / _SENTENCE).get("do_lower_case") is True,
     )

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from triptych_models.config import EncoderConfig
 from triptych_models.errors import FetchError, UnsupportedModel
 from triptych_models.sentence import SentenceSettings
 
@@ -39,9 +39,15 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int32]
     return [np.array(encoding.ids, np.int32) for encoding in tokenizer.encode_batch(list(texts))]
 
 
-def check_tokenizer(
-    tokenizer: Tokenizer, config: EncoderConfig, settings: SentenceSettings
-) -> None:
+class Vocabulary(Protocol):
+    """What is asked of an encoder's configuration."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids that it has rows for."""
+
+
+def check_tokenizer(tokenizer: Tokenizer, config: Vocabulary, settings: SentenceSettings) -> None:
     """Refuse a tokenizer whose ids the encoder has no rows for, or that needs prepared text."""
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if highest >= config.vocab_size:

@@ -47,7 +47,7 @@ def open_folder(path: Path, origin: str, name: str, created: int = 0) -> SourceF
     if missing:
         hint = "; weights are read from safetensors only" if WEIGHTS in missing else ""
         raise FetchError(f"{path}: lacks {', '.join(missing)}{hint}")
-    return SourceFolder(path, origin, name, created, _licence(path / CARD))
+    return SourceFolder(path, origin, name, created, stated_licence(path / CARD))
 
 
 def bundle_name(text: str) -> str:
@@ -55,7 +55,7 @@ def bundle_name(text: str) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:128] or "model"
 
 
-def _licence(card: Path) -> str:
+def stated_licence(card: Path) -> str:
     """The licence that the model card's front matter states, or `unknown`."""
     if not card.is_file():
         return "unknown"

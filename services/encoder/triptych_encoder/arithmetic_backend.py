@@ -23,6 +23,7 @@ class ArithmeticBackend:
     """
 
     outputs = (HIDDEN, "pooled.cls", "pooled.mean", "pooled.last_token", LOGITS, TOKEN_LOGITS)
+    reads_token_types = True
 
     def __init__(
         self,

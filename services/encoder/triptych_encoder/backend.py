@@ -34,6 +34,10 @@ class Backend(Protocol):
     def outputs(self) -> Sequence[str]:
         """Names that `run` can be asked for: pooled vectors, logits, hidden states."""
 
+    @property
+    def reads_token_types(self) -> bool:
+        """Whether `token_type_ids` make a difference."""
+
     def run(self, batch: PaddedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
         """One float32 array for each of `outputs`.
 

@@ -11,7 +11,7 @@ class Lane:
     """A sequence that equals one which waits or is being computed does not wait itself: it shares.
 
     `claimed_tokens` counts every claim's tokens, shared or not: the memory that callers hold, where
-    `queue.tokens` is the work ahead. The length is the number of entries that can be joined.
+    `queue.tokens` is the work ahead.
     """
 
     def __init__(self, backend: Backend, max_length: int) -> None:
@@ -20,7 +20,9 @@ class Lane:
         self.claimed_tokens = 0
         self._entries: dict[Key, Entry] = {}
 
-    def __len__(self) -> int:
+    @property
+    def joinable(self) -> int:
+        """Entries, waiting or running, that an equal one would join."""
         return len(self._entries)
 
     def add(self, entry: Entry) -> bool:

@@ -32,7 +32,8 @@ class EncoderModel:
     widths: Mapping[str, int]
     """Numbers a row, by output."""
     vocab_size: int
-    type_vocab_size: int
+    type_vocab_size: int | None
+    """None where the graph does not read token types."""
     pooling: str
 
 
@@ -55,7 +56,7 @@ def load_model(bundle: Bundle, open_backend: OpenBackend) -> EncoderModel:
         max_length=bundle.max_length,
         widths=output_widths(bundle, backend.outputs),
         vocab_size=bundle.vocab_size,
-        type_vocab_size=type_vocab_size,
+        type_vocab_size=type_vocab_size if backend.reads_token_types else None,
         pooling=bundle.pooling,
     )
 
@@ -70,7 +71,11 @@ def _open(graph: Path, open_backend: OpenBackend) -> Backend:
 def _check_golden(bundle: Bundle, golden: GoldenVectors, backend: Backend) -> None:
     """Encode the golden texts one by one, which warms the runtime up, and compare."""
     names = list(golden.outputs)
-    runs = [backend.run(_alone(sequence), names) for sequence in golden.sequences()]
+    try:
+        runs = [backend.run(_alone(sequence), names) for sequence in golden.sequences()]
+    except Exception as error:
+        graph = bundle.file(bundle.graphs[GRAPH_VARIANT])
+        raise BundleError(graph, f"cannot run the golden texts: {error}") from None
     for position, name in enumerate(names):
         # logits of tokens are [1, S, labels], everything else is [1, width]
         rows = [run[position].reshape(-1, run[position].shape[-1]) for run in runs]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,11 @@ os.putenv("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
 PROVIDER: Final = "CPUExecutionProvider"
-_TYPES: Final = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
+_TYPES: Final[dict[str, type[np.integer[Any]]]] = {
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}
+_INPUTS: Final = frozenset(field.name for field in fields(PaddedBatch))
 
 
 class OnnxBackend:
@@ -27,8 +32,9 @@ class OnnxBackend:
 
     def __init__(self, graph: Path) -> None:
         self._session = onnxruntime.InferenceSession(graph, _options(), providers=[PROVIDER])
-        self._inputs = {item.name: _TYPES[item.type] for item in self._session.get_inputs()}
+        self._inputs = {item.name: _input_type(item) for item in self._session.get_inputs()}
         self.outputs = tuple(item.name for item in self._session.get_outputs())
+        self.reads_token_types = "token_type_ids" in self._inputs
 
     def run(self, batch: PaddedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
         """See Backend.run. Inputs that the graph does not have are left out."""
@@ -42,6 +48,14 @@ class OnnxBackend:
     def close(self) -> None:
         """Let go of the session; its memory is freed with it."""
         del self._session
+
+
+def _input_type(item: onnxruntime.NodeArg) -> type[np.integer[Any]]:
+    if item.name not in _INPUTS or item.type not in _TYPES:
+        raise ValueError(
+            f"its input {item.name!r} of {item.type} is not one that the encoder feeds"
+        )
+    return _TYPES[item.type]
 
 
 def _options() -> onnxruntime.SessionOptions:

@@ -66,6 +66,8 @@ def item_errors(sequences: Sequences, model: EncoderModel) -> dict[int, Triptych
         (sequences.input_ids, model.vocab_size, "input_ids"),
         (sequences.token_type_ids, model.type_vocab_size, "token_type_ids"),
     ):
+        if size is None:
+            continue
         for index in _outside(column, starts, size):
             message = f"{name} of sequence {index} must be from 0 to {size - 1}"
             errors[index] = InvalidArgument(message, field=f"sequences.{name}")

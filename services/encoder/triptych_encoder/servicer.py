@@ -63,6 +63,8 @@ class EncoderServicer(rpc.EncoderServiceServicer):
         limits, runtime = self._settings.limits, self._settings.runtime
         sequences = read_sequences(request.sequences, limits.max_items)
         ids, types_, lengths = sequences.input_ids, sequences.token_type_ids, sequences.lengths
+        if model.type_vocab_size is None:
+            types_ = None  # what the graph does not read must not tell equal sequences apart
         outputs = read_outputs(request.outputs, model, lengths, runtime.max_segments)
         check_sizes(outputs, runtime.max_token_output_bytes, limits.max_message_bytes)
         submission = Submission(ids, types_, lengths, outputs)

@@ -32,7 +32,7 @@ async def test_one_call_computes_equal_sequences_once() -> None:
     async with dispatching(backend, workers=1, metrics=metrics) as (dispatcher, lane):
         work = submit(dispatcher, lane, submission([[1, 2], [3, 4], [1, 2], [1, 2]]))
         await work.done
-        await until(lambda: not len(lane))
+        await until(lambda: not lane.joinable)
         assert dispatcher.claimed_tokens == 0
     assert sum(rows for rows, _ in backend.shapes) == 2
     assert work.results[0][:, 0].tolist() == [1.5, 3.5, 1.5, 1.5]
@@ -80,7 +80,7 @@ async def test_a_running_sequence_is_joined_where_it_gives_all_that_is_asked() -
         again = submit(dispatcher, lane, submission([[1, 2]], ("pooled.mean",)))
         gate.set()
         await asyncio.gather(*(work.done for work in (first, late, more, again)))
-        assert len(lane) == 0
+        assert lane.joinable == 0
     assert len(backend.shapes) == 2
     assert late.batch_ids == first.batch_ids
     assert more.batch_ids == again.batch_ids != first.batch_ids
@@ -144,7 +144,7 @@ async def test_cancelled_and_expired_claims_go_alone() -> None:
         await asyncio.sleep(0.02)
         gate.set()
         await asyncio.gather(expired.done, waiting.done, late.done)
-        await until(lambda: not len(lane))
+        await until(lambda: not lane.joinable)
         assert dispatcher.claimed_tokens == 0
     assert isinstance(expired.errors[0], DeadlineExceeded)
     assert isinstance(late.errors[0], DeadlineExceeded)
@@ -161,7 +161,7 @@ async def test_a_poisoned_sequence_fails_for_all_who_share_it_and_nobody_else() 
         await asyncio.gather(*(work.done for work in works))
         again = submit(dispatcher, lane, submission([[3, 4], [2, POISON]]))
         await again.done
-        await until(lambda: not len(lane))
+        await until(lambda: not lane.joinable)
         assert dispatcher.claimed_tokens == 0
     assert [list(work.errors) for work in works] == [[0]] * 3
     assert all(isinstance(work.errors[0], Internal) for work in works)

@@ -77,7 +77,7 @@ async def play(plans: Sequence[Plan]) -> list[Submission]:
         )
         # what only cancelled calls had asked for is dropped, or still runs
         await until(lambda: not dispatcher.queued_tokens)
-        assert dispatcher.claimed_tokens == len(lane) == len(lane.queue) == 0
+        assert dispatcher.claimed_tokens == lane.joinable == len(lane.queue) == 0
         assert not dispatcher.broken()
     return works
 
