@@ -101,8 +101,8 @@ PARITY_READY := .cache/parity-env/.installed-torch-2.13.0-transformers-5.23.0
 parity: $(PARITY_READY) ## compute anew what tests/parity/ holds models against; installs torch and transformers
 	.cache/parity-env/bin/python -m tests.parity.make_golden
 
-$(PARITY_READY):
-	rm -rf $(@D) && python3 -m venv $(@D)
+$(PARITY_READY): | $(UV_READY)
+	rm -rf $(@D) && .uv/bin/python -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(@D)/bin/pip install --quiet --disable-pip-version-check transformers==5.23.0 sentence-transformers==6.2.0
 	@touch $@

@@ -8,9 +8,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from triptych_models.errors import UnsupportedModel
+
 # both pinned: a graph's bytes, and so a bundle's digest, must not change with the onnx release
 OPSET = 17
 IR_VERSION = 8
+# what protobuf writes into one file is less than 2 GiB; the nodes of a graph are far below the rest
+MAX_CONSTANT_BYTES = (1 << 31) - (1 << 24)
 
 Attribute: TypeAlias = int | float | str | Sequence[int]
 
@@ -18,13 +22,20 @@ Attribute: TypeAlias = int | float | str | Sequence[int]
 class GraphBuilder:
     """Each method adds to the graph and returns the name of the value that it made."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_constant_bytes: int = MAX_CONSTANT_BYTES) -> None:
+        self._max_constant_bytes = max_constant_bytes
+        self._constant_bytes = 0
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
-        self._scopes: list[str] = []
 
     def constant(self, name: str, array: NDArray[np.generic]) -> str:
-        """Store a named array."""
+        """Store a named array; UnsupportedModel where all of them are too large for one file."""
+        self._constant_bytes += 0 if name in self._constants else array.nbytes
+        if self._constant_bytes > self._max_constant_bytes:
+            limit = f"{self._max_constant_bytes / 1e9:.1f} GB"
+            raise UnsupportedModel(
+                f"the weights in float32 are more than {limit}, the file's limit"
+            )
         # not np.ascontiguousarray: it turns 0-d into 1-d, and Gather then keeps an axis
         self._constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
         return name

@@ -16,7 +16,10 @@ from safetensors.numpy import save_file
 
 from triptych_bundles import POOLINGS, check_cosine, pooled_output
 from triptych_models.config import EncoderConfig, read_config
+from triptych_models.errors import UnsupportedModel
 from triptych_models.graph import OUTPUTS, padded_graph
+from triptych_models.graph.builder import GraphBuilder
+from triptych_models.graph.positions import relative_buckets
 from triptych_models.plan import COMPILER_REVISION
 from triptych_models.reference import ReferenceEncoder, pool
 from triptych_models.runtime import PaddedGraph
@@ -114,3 +117,24 @@ def test_a_changed_graph_needs_a_new_compiler_revision(write_model: WriteModel) 
     text = "\n".join(f"{node.op_type} {list(node.input)} {list(node.output)}" for node in nodes)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     assert (COMPILER_REVISION, digest) == (1, "8cecaab0478798f1")
+
+
+def test_weights_too_large_for_one_file_are_refused() -> None:
+    graph = GraphBuilder(max_constant_bytes=16)
+    for _ in range(2):  # a constant under the same name is the same
+        graph.constant("small", np.zeros(3, np.float32))
+    with pytest.raises(UnsupportedModel, match="the weights in float32 are more than"):
+        graph.constant("large", np.zeros(2, np.float32))
+
+
+def test_buckets_cover_every_distance_once() -> None:
+    """Distances up to 7 have a bucket each, then ranges grow; keys after the query have others."""
+    distances = np.arange(-600, 601)
+    buckets = relative_buckets(distances, 32)
+    assert buckets[600:608].tolist() == [0, 17, 18, 19, 20, 21, 22, 23]
+    assert buckets[600:592:-1].tolist() == list(range(8))
+    assert set(buckets.tolist()) == set(range(32)) - {16}
+    before = buckets[:601][::-1]
+    assert (np.diff(before) >= 0).all()
+    assert before[[16, 32, 64, 91, 600]].tolist() == [10, 12, 14, 15, 15]
+    np.testing.assert_array_equal(buckets[601:], before[1:] + 16)
