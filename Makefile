@@ -42,7 +42,7 @@ bundle: $(BUNDLE) ## fetch and compile the default model into model-repository/
 
 .PHONY: test
 test: $(DEVELOPMENT) $(BUNDLE) ## unit and integration tests; those marked `data` where TRIPTYCH_TEST_DATA is set
-	$(PYTEST) $(if $(TRIPTYCH_TEST_DATA),,-m 'not data') tests/unit tests/integration
+	$(PYTEST) $(if $(TRIPTYCH_TEST_DATA),,-m 'not data') tests/unit tests/parity tests/integration
 
 .PHONY: e2e
 e2e: $(DEVELOPMENT) ## tests of the platform in containers; needs a Docker engine with compose
@@ -94,6 +94,18 @@ docs: $(DEVELOPMENT) ## write docs/settings.md from the code
 .PHONY: bench
 bench: $(DEVELOPMENT) $(BUNDLE) ## useful tokens a second, the platform over the bare runtime, interleaved
 	.venv/bin/python benchmarks/useful_tokens.py --repository $(REPOSITORY)
+
+PARITY_READY := .cache/parity-env/.installed-torch-2.13.0-transformers-5.23.0
+
+.PHONY: parity
+parity: $(PARITY_READY) ## compute anew what tests/parity/ holds models against; installs torch and transformers
+	.cache/parity-env/bin/python -m tests.parity.make_golden
+
+$(PARITY_READY):
+	rm -rf $(@D) && python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(@D)/bin/pip install --quiet --disable-pip-version-check transformers==5.23.0 sentence-transformers==6.2.0
+	@touch $@
 
 .PHONY: clean
 clean: ## remove environments, caches and what was generated; bundles stay

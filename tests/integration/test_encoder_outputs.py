@@ -21,10 +21,11 @@ from triptych_encoder.servicer import EncoderServicer
 from triptych_encoder.settings import EncoderSettings
 from triptych_encoder.telemetry import EncoderMetrics
 from triptych_servicekit.errors import InvalidArgument
-from triptych_servicekit.registry import Registry
+from triptych_servicekit.registry import LiveRegistry
 from triptych_servicekit.server import running
 from triptych_servicekit.settings import load
 from triptych_servicekit.status import from_rpc_error
+from triptych_servicekit.stores import Lent
 from triptych_servicekit.tensors import DTYPES, from_tensor, to_tensor
 
 HIDDEN_SIZE, LABELS = 4, 3
@@ -48,15 +49,20 @@ class ArithmeticApplication:
         self._dispatcher = Dispatcher(Batcher(64, 8), 1, self.metrics)
         lane = Lane(self.backend, 16)
         self._dispatcher.add(lane)
-        self._models: Registry[EncoderModel] = Registry()
-        model = EncoderModel("toy", lane, 16, widths, 100, 2, "mean")
-        self._models.add("toy", "1", "0" * 64, model)
+        self._model = EncoderModel("toy", lane, 16, widths, 100, 2, "mean")
 
     def register(self, server: grpc.aio.Server) -> Sequence[str]:
         admission = Admission(self._settings.batching, 1)
-        servicer = EncoderServicer(self._models, self._dispatcher, admission, self._settings)
+        models = LiveRegistry(self, 60)
+        servicer = EncoderServicer(models, self._dispatcher, admission, self._settings)
         rpc.add_EncoderServiceServicer_to_server(servicer, server)
         return [pb.DESCRIPTOR.services_by_name["EncoderService"].full_name]
+
+    @contextlib.asynccontextmanager
+    async def use(
+        self, name: str, version: str, digest: str, timeout: float
+    ) -> AsyncIterator[Lent[EncoderModel]]:
+        yield Lent("toy", "1", "0" * 64, self._model)
 
     async def start(self) -> None:
         self._dispatcher.start()

@@ -185,14 +185,6 @@ async def test_a_wrong_request_names_the_field(
     assert (type(error), error.field) == (kind, field)
 
 
-@pytest.mark.parametrize("method", ["Classify", "TagTokens", "Rank", "Analyze"])
-async def test_what_is_not_here_yet_says_so(
-    stub: "rpc.GatewayServiceAsyncStub", method: str
-) -> None:
-    request = getattr(pb, f"{method}Request")()
-    assert isinstance(await refused(getattr(stub, method)(request)), Unimplemented)
-
-
 async def test_full_and_late() -> None:
     for platform, kind in (
         (LocalPlatform([local_bundle()], max_concurrent=0), Overloaded),

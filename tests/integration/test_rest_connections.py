@@ -126,6 +126,18 @@ async def test_a_client_that_leaves_cancels_its_work() -> None:
         del reader
 
 
+async def test_a_large_body_holds_its_room_until_its_answer() -> None:
+    http = Http(max_buffered_bytes=300_000)
+    platform = LocalPlatform([local_bundle()], seconds_per_token=0.05)
+    body = json.dumps({**BODY, "user": "x" * 200_000})
+    async with serving(platform, GatewaySettings(http=http)) as own:
+        url = f"http://127.0.0.1:{own.http_port}"
+        async with httpx.AsyncClient(base_url=url) as client:
+            posts = [client.post("/v1/embeddings", content=body) for _ in range(2)]
+            assert sorted([one.status_code for one in await asyncio.gather(*posts)]) == [200, 429]
+            assert (await client.post("/v1/embeddings", content=body)).status_code == 200
+
+
 async def test_large_bodies_share_their_room() -> None:
     """Bodies that do not end hold their bytes; one more than fits is refused, and room returns."""
     http = Http(max_buffered_bytes=300_000)
@@ -145,5 +157,6 @@ async def test_large_bodies_share_their_room() -> None:
             writer.close()
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             body = json.dumps({**BODY, "user": "x" * 250_000})
-            await asyncio.sleep(0.2)
-            assert (await client.post("/v1/embeddings", content=body)).status_code == 200
+            async with asyncio.timeout(10):
+                while (await client.post("/v1/embeddings", content=body)).status_code != 200:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)

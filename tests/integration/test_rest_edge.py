@@ -11,7 +11,7 @@ import pytest_asyncio
 from triptych_bundles.manifest import Bundle
 from triptych_gateway.local_application import serving
 from triptych_gateway.local_platform import LocalPlatform, local_bundle
-from triptych_gateway.tasks import Embedded, EmbedOptions, Input, Origin, TextOptions
+from triptych_gateway.tasks import Analyzed, Input, Origin, Task, TextOptions
 from triptych_servicekit.server import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,18 +26,18 @@ class Recording(LocalPlatform):
         super().__init__([local_bundle()])
         self.origins: list[Origin] = []
 
-    async def embed(
+    async def analyze(
         self,
         model: Bundle,
         inputs: Sequence[Input],
         text: TextOptions,
-        options: EmbedOptions,
+        tasks: Sequence[Task],
         origin: Origin,
-    ) -> Embedded:
+    ) -> Analyzed:
         self.origins.append(origin)
         if inputs == ["break"]:
             raise RuntimeError("a secret of the inside")
-        return await super().embed(model, inputs, text, options, origin)
+        return await super().analyze(model, inputs, text, tasks, origin)
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,11 @@ async def test_openapi_describes_every_route(client: httpx.AsyncClient) -> None:
     assert tasks.keys() == {
         "/v1/embeddings",
         "/api/v1/embed",
+        "/api/v1/classify",
+        "/api/v1/tag",
+        "/api/v1/rank",
         "/api/v1/similarity",
+        "/api/v1/analyze",
         "/api/v1/tokenize",
         "/api/v1/detokenize",
     }
@@ -58,3 +62,16 @@ async def test_the_page_for_people(client: httpx.AsyncClient) -> None:
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     assert "curl http://127.0.0.1:" in response.text
     assert "<td>local</td>" in response.text
+    for task in ("embed", "classify", "tag", "rank", "similarity", "analyze"):
+        assert f"<code>POST /api/v1/{task}</code>" in response.text
+
+
+async def test_every_example_can_be_read(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    for path, item in document["paths"].items():
+        if path.startswith("/api/v1/") and "post" in item:
+            schema = item["post"]["requestBody"]["content"]["application/json"]["schema"]
+            for example in schema["examples"]:
+                answer = await client.post(path, json=example)
+                wrong = answer.json().get("error", {}).get("param")
+                assert answer.status_code == 200 or wrong in ("model", "tasks[1].head"), answer.text

@@ -189,6 +189,21 @@ async def test_nothing_of_the_inside_gets_out(caplog: pytest.LogCaptureFixture) 
     assert "secret" in caplog.text
 
 
+async def test_a_message_that_cannot_be_read_is_the_callers_fault(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with (
+        running(Application(), settings_with()) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as opened,
+    ):
+        call: Any = opened.unary_unary(f"/{SERVICE}/Tokenize")
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await call(b"\xff\xff")
+    assert failed.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert failed.value.details() == "the request is no message of this method"
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 async def test_a_stopped_server_is_unavailable() -> None:
     server = Server(Application(), settings_with())
     await server.start()

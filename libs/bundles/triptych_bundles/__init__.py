@@ -1,10 +1,19 @@
 """Model bundles: what a model folder holds, whether it is intact, and which versions there are."""
 
+from triptych_bundles.aliases import (
+    ALIASES_NAME,
+    Alias,
+    Aliases,
+    AliasShadow,
+    AliasTarget,
+    read_aliases,
+)
 from triptych_bundles.cosine import Cosine, check_cosine
 from triptych_bundles.digests import sha256_file
 from triptych_bundles.errors import BundleError, BundleNotFound
 from triptych_bundles.golden import GoldenVectors, disagreement, read_golden
 from triptych_bundles.heads import HeadGolden, Layer, read_head_golden, read_layers
+from triptych_bundles.layers import forward
 from triptych_bundles.manifest import (
     ACTIVATIONS,
     HIDDEN_OUTPUT,
@@ -33,6 +42,7 @@ from triptych_bundles.verifying import verify_files
 
 __all__ = [
     "ACTIVATIONS",
+    "ALIASES_NAME",
     "HIDDEN_OUTPUT",
     "LOGITS_OUTPUT",
     "MANIFEST_NAME",
@@ -42,6 +52,10 @@ __all__ = [
     "SCHEMA_VERSION",
     "TOKEN_LOGITS_OUTPUT",
     "Activation",
+    "Alias",
+    "AliasShadow",
+    "AliasTarget",
+    "Aliases",
     "BaseModel",
     "Bundle",
     "BundleError",
@@ -61,8 +75,10 @@ __all__ = [
     "Trunk",
     "check_cosine",
     "disagreement",
+    "forward",
     "is_name",
     "pooled_output",
+    "read_aliases",
     "read_bundle",
     "read_golden",
     "read_head_golden",

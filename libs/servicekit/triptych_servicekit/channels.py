@@ -72,6 +72,16 @@ def server_credentials(tls: Tls) -> grpc.ServerCredentials | None:
     )
 
 
+def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    """Give a server its port; the real one where it was 0. Raises SettingsError for a taken one."""
+    try:
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
+    except RuntimeError:
+        raise SettingsError(f"cannot listen on {address}: address in use or not ours") from None
+
+
 def _read(name: str) -> bytes:
     try:
         return Path(name).read_bytes()

@@ -3,6 +3,8 @@
 TriptychError
 ├── InvalidArgument          the request is wrong; names the field
 │   └── PayloadTooLarge      the request is over a size limit
+├── Unauthenticated          nobody has shown who is asking
+├── PermissionDenied         who is asking may not
 ├── NotFound                 nothing of that name is served
 ├── ModelNotLoaded           this replica lacks the bundle; another may have it
 ├── Unimplemented            valid by the contract, not offered here
@@ -50,6 +52,18 @@ class PayloadTooLarge(InvalidArgument):
     """The request is larger than this server reads."""
 
     reason = "PAYLOAD_TOO_LARGE"
+
+
+class Unauthenticated(TriptychError):
+    """The call carries no credentials, or ones that do not hold."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(TriptychError):
+    """It is known who is asking, and they may not."""
+
+    reason = "PERMISSION_DENIED"
 
 
 class NotFound(TriptychError):

@@ -85,7 +85,49 @@ class Telemetry:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Where bundles are."""
+    """Where bundles are, and how many of them are held."""
 
     repository: str = setting("model-repository", "Folder of bundles, <name>/<version>/.")
     names: tuple[str, ...] = setting((), "Names to serve, separated by commas; empty: all.")
+    poll_interval: float = setting(
+        2.0, "Seconds between looks at the repository.", minimum=0.01, maximum=3600
+    )
+    drain_timeout: float = setting(
+        30.0,
+        "Seconds for which a bundle that has left the repository serves those who name its digest.",
+        minimum=0,
+        maximum=3600,
+    )
+    memory_budget_bytes: int = setting(
+        0,
+        "Most bytes of loaded bundles, by the size of their files; the one unused for longest goes"
+        " first and comes back when it is called. 0: no limit.",
+        minimum=0,
+    )
+    pinned: tuple[str, ...] = setting(
+        (), "Names that are never unloaded to make room, separated by commas."
+    )
+    max_concurrent_loads: int = setting(
+        2, "Bundles read and verified at the same time.", minimum=1, maximum=64
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """The listener of AdminService. Off unless a token or an identity is set; with both, a call
+    needs both."""
+
+    host: str = setting("127.0.0.1", "Address of the admin listener.")
+    port: int = setting(9200, "Port of the admin listener.", minimum=0, maximum=65535)
+    token: str = setting(
+        "", "Token that calls carry as `authorization: Bearer <token>`.", secret=True
+    )
+    token_file: str = setting("", "File with that token, instead.")
+    client_ca_file: str = setting(
+        "", "Authority of the clients' certificates, if not that of the data listener."
+    )
+    identities: tuple[str, ...] = setting(
+        (),
+        "Clients that may call, separated by commas: `uri:`, `dns:` or `cn:` and what their"
+        " certificate says there.",
+    )

@@ -16,14 +16,15 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from triptych_servicekit.channels import server_credentials, server_options
-from triptych_servicekit.groups import Lifecycle, Limits, Listen, Telemetry, Tls
+from triptych_servicekit.admin import AdminListener, admin_listener
+from triptych_servicekit.channels import bind, server_credentials, server_options
+from triptych_servicekit.groups import Admin, Lifecycle, Limits, Listen, Telemetry, Tls
 from triptych_servicekit.health import DrainingHealthServicer
 from triptych_servicekit.http import AsgiApp, HttpListener
 from triptych_servicekit.interceptor import CallInterceptor
 from triptych_servicekit.metrics import Metrics
 from triptych_servicekit.operations import operations_app
-from triptych_servicekit.settings import SettingsError
+from triptych_servicekit.stores import BundleStore
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +87,17 @@ class HttpApplication(Application, Protocol):
     def http_protocol(self) -> type[asyncio.Protocol]: ...
 
 
+class AdminApplication(Application, Protocol):
+    """An application whose bundles can be loaded and unloaded by request."""
+
+    @property
+    def admin(self) -> Admin: ...
+    @property
+    def bundles(self) -> BundleStore: ...
+
+
 class Server:
-    """A running application. `port`, `operations_port` and `http_port` are the real ones."""
+    """A running application. `port` and the others of that kind are the real ones."""
 
     def __init__(self, application: Application, settings: Settings) -> None:
         self._application = application
@@ -105,6 +115,8 @@ class Server:
         reflection.enable_server_reflection(names, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         self.port = self._bind_grpc()
+        self._admin = self._build_admin()
+        self.admin_port = self._admin.port if self._admin else None
         self._operations = self._build_operations()
         self.operations_port = self._operations.port
         self._http = self._build_http()
@@ -121,13 +133,7 @@ class Server:
     def _bind_grpc(self) -> int:
         listen = self._settings.listen
         address = f"{listen.host}:{listen.port}"
-        credentials = server_credentials(self._settings.tls)
-        try:
-            if credentials is None:
-                return self._grpc.add_insecure_port(address)
-            return self._grpc.add_secure_port(address, credentials)
-        except RuntimeError:
-            raise SettingsError(f"cannot listen on {address}: address in use or not ours") from None
+        return bind(self._grpc, address, server_credentials(self._settings.tls))
 
     def _build_operations(self) -> HttpListener:
         listen = self._settings.listen
@@ -147,6 +153,21 @@ class Server:
         protocol = application.http_protocol  # type: ignore[attr-defined]
         return HttpListener(app, host, port, self._settings.tls, grace, protocol)
 
+    def _build_admin(self) -> AdminListener | None:
+        application, settings = self._application, self._settings
+        bundles: BundleStore | None = getattr(application, "bundles", None)
+        if bundles is None:
+            return None
+        return admin_listener(
+            application.admin,  # type: ignore[attr-defined]
+            settings.tls,
+            settings.limits,
+            settings.lifecycle,
+            application.metrics,
+            lambda: self._serving,
+            bundles,
+        )
+
     def _reasons_not_to_call(self) -> Sequence[str]:
         if not self._serving:
             return ["starting or stopping"]
@@ -157,10 +178,13 @@ class Server:
         await self._operations.start()
         await self._publish(False)
         await self._grpc.start()
+        if self._admin:
+            await self._admin.start()
         await self._application.start()
         if self._http:
             await self._http.start()
-        # What was loaded stays: the collector need not look at it again and again.
+        # What was loaded mostly stays: the collector need not look at it again and again. What is
+        # unloaded later is freed by its last reference.
         gc.collect()
         gc.freeze()
         self._serving = True
@@ -170,7 +194,12 @@ class Server:
         logger.info("listening", extra=self._ports())
 
     def _ports(self) -> dict[str, int]:
-        ports = {"grpc": self.port, "operations": self.operations_port, "http": self.http_port}
+        ports = {
+            "grpc": self.port,
+            "operations": self.operations_port,
+            "http": self.http_port,
+            "admin": self.admin_port,
+        }
         return {name: port for name, port in ports.items() if port is not None}
 
     async def stop(self) -> None:
@@ -180,8 +209,8 @@ class Server:
             await self._health.enter_graceful_shutdown()
             logger.info("stopping")
             await asyncio.sleep(self._settings.lifecycle.drain_delay)
-        stopping = [self._finish_calls(), *([self._http.stop()] if self._http else [])]
-        await asyncio.gather(*stopping)
+        others = [listener.stop() for listener in (self._http, self._admin) if listener]
+        await asyncio.gather(self._finish_calls(), *others)
         self._health.end_watches()
         await self._grpc.stop(0)
         await self._application.stop()

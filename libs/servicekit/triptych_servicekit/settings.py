@@ -28,15 +28,19 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] | None = None,
+    secret: bool = False,
 ) -> Any:
-    """A field of a group: its default, one sentence for the manual, and its bounds (inclusive)."""
+    """A field of a group: its default, one sentence for the manual, and its bounds (inclusive).
+
+    A secret is left out of the group's repr, and so of every log.
+    """
     metadata = {
         "description": description,
         "minimum": minimum,
         "maximum": maximum,
         "choices": choices,
     }
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,9 @@ from triptych_servicekit.errors import (
     NotFound,
     Overloaded,
     PayloadTooLarge,
+    PermissionDenied,
     TriptychError,
+    Unauthenticated,
     Unavailable,
     Unimplemented,
 )
@@ -29,6 +31,8 @@ DETAILS_KEY: Final = "grpc-status-details-bin"
 GRPC_CODES: Final[dict[type[TriptychError], grpc.StatusCode]] = {
     InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
     PayloadTooLarge: grpc.StatusCode.INVALID_ARGUMENT,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     NotFound: grpc.StatusCode.NOT_FOUND,
     ModelNotLoaded: grpc.StatusCode.FAILED_PRECONDITION,
     Unimplemented: grpc.StatusCode.UNIMPLEMENTED,
@@ -41,6 +45,8 @@ GRPC_CODES: Final[dict[type[TriptychError], grpc.StatusCode]] = {
 HTTP_STATUS: Final[dict[type[TriptychError], int]] = {
     InvalidArgument: 400,
     PayloadTooLarge: 413,
+    Unauthenticated: 401,
+    PermissionDenied: 403,
     NotFound: 404,
     ModelNotLoaded: 503,
     Unimplemented: 501,
@@ -52,6 +58,8 @@ HTTP_STATUS: Final[dict[type[TriptychError], int]] = {
 
 _ERRORS: Final[dict[grpc.StatusCode, type[TriptychError]]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.FAILED_PRECONDITION: ModelNotLoaded,
     grpc.StatusCode.UNIMPLEMENTED: Unimplemented,

@@ -7,6 +7,7 @@ workers are busy. There is no timer: whatever queued while the last batch ran is
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -49,6 +50,8 @@ class Dispatcher:
         self._idle = workers
         self._tasks: list[asyncio.Task[None]] = []
         self._running_tokens = 0
+        self._batches: Counter[Lane] = Counter()  # taken from the queue and not finished
+        self._progress = asyncio.Event()
 
     @property
     def queued_tokens(self) -> int:
@@ -63,6 +66,14 @@ class Dispatcher:
     def add(self, lane: Lane) -> None:
         """Serve another model."""
         self._lanes.append(lane)
+
+    async def remove(self, lane: Lane) -> None:
+        """Serve a model no more; returns when nothing of it waits or runs."""
+        while (len(lane.queue) or self._batches[lane]) and not self.broken():
+            self._progress.clear()
+            await self._progress.wait()
+        self._lanes.remove(lane)
+        del self._batches[lane]
 
     def submit(self, lane: Lane, entries: Sequence[Entry]) -> None:
         """Queue entries; their submission's future tells when they are done.
@@ -86,6 +97,7 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._threads.shutdown()
+        self._progress.set()
 
     def broken(self) -> bool:
         """Whether a loop has ended that never should."""
@@ -100,6 +112,7 @@ class Dispatcher:
             else:
                 self._arrived.clear()
                 self._room.release()
+                self._progress.set()
 
     def _take(self) -> tuple[Lane, Batch] | None:
         while lane := self._next_lane():
@@ -108,6 +121,7 @@ class Dispatcher:
             if living := [entry for entry in entries if lane.keep(entry, wanted)]:
                 batch = Batch(living)
                 self._running_tokens += batch.tokens
+                self._batches[lane] += 1
                 return lane, batch
         return None
 
@@ -136,6 +150,8 @@ class Dispatcher:
             finally:
                 self._idle += 1
                 self._running_tokens -= batch.tokens
+                self._batches[lane] -= 1
+                self._progress.set()
 
     async def _run(self, lane: Lane, batch: Batch) -> None:
         outputs, started = batch.begin(), time.monotonic()

@@ -19,9 +19,9 @@ from triptych_encoder.model import EncoderModel
 from triptych_encoder.request import item_errors, read_sequences
 from triptych_encoder.settings import EncoderSettings
 from triptych_encoder.specs import check_sizes, read_outputs
-from triptych_servicekit.callers import Caller, read_callers, stage_timing
+from triptych_servicekit.callers import Call, Caller, read_callers, stage_timing
 from triptych_servicekit.items import write_errors
-from triptych_servicekit.registry import Registry
+from triptych_servicekit.registry import Held, LiveRegistry
 from triptych_servicekit.tensors import to_tensor
 
 
@@ -30,7 +30,7 @@ class EncoderServicer(rpc.EncoderServiceServicer):
 
     def __init__(
         self,
-        models: Registry[EncoderModel],
+        models: LiveRegistry[EncoderModel],
         dispatcher: Dispatcher,
         admission: Admission,
         settings: EncoderSettings,
@@ -46,7 +46,12 @@ class EncoderServicer(rpc.EncoderServiceServicer):
         context: grpc.aio.ServicerContext[pb.EncodeRequest, pb.EncodeResponse],
     ) -> pb.EncodeResponse:
         """Encode every sequence once and return all outputs of it."""
-        held = self._models.find(request.model)
+        async with self._models.use(request.model, context) as held:
+            return await self._answer(held, request, context)
+
+    async def _answer(
+        self, held: Held[EncoderModel], request: pb.EncodeRequest, context: Call
+    ) -> pb.EncodeResponse:
         timeout = self._settings.limits.default_timeout
         submission = self._read(request, held.value)
         callers = read_callers(request.contexts, len(submission.lengths), context, timeout)

@@ -17,6 +17,13 @@ class Listen(groups.Listen):
 
 
 @dataclass(frozen=True, slots=True)
+class Admin(groups.Admin):
+    """The encoder's admin port on one machine."""
+
+    port: int = setting(9202, "Port of the admin listener.", minimum=0, maximum=65535)
+
+
+@dataclass(frozen=True, slots=True)
 class Batching:
     """How sequences share runs of the graph, and how many may wait."""
 
@@ -63,5 +70,6 @@ class EncoderSettings:
     lifecycle: groups.Lifecycle = field(default_factory=groups.Lifecycle)
     telemetry: groups.Telemetry = field(default_factory=groups.Telemetry)
     models: groups.Models = field(default_factory=groups.Models)
+    admin: Admin = field(default_factory=Admin)
     batching: Batching = field(default_factory=Batching)
     runtime: Runtime = field(default_factory=Runtime)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -19,19 +18,23 @@ from triptych.v1 import (
 from triptych.v1 import gateway_service_pb2_grpc as rpc
 from triptych_gateway.admission import Admission
 from triptych_gateway.calls import GrpcCalls
-from triptych_gateway.catalog import Catalog
 from triptych_gateway.connection import BoundedProtocol
 from triptych_gateway.entries import Window
 from triptych_gateway.gather import Gatherer
 from triptych_gateway.pipeline import Pipeline
 from triptych_gateway.replicas import ReplicaSet
 from triptych_gateway.retries import RetryBudget
+from triptych_gateway.rollout import Rollout
 from triptych_gateway.routes import build_app
+from triptych_gateway.routing import Router
+from triptych_gateway.routing_metrics import RoutingMetrics
 from triptych_gateway.seams import StageSet
 from triptych_gateway.servicer import GatewayServicer
 from triptych_gateway.settings import GatewaySettings
+from triptych_gateway.shadow import Shadows
 from triptych_gateway.stage import Stage
 from triptych_gateway.telemetry import GatewayMetrics
+from triptych_gateway.watching import CatalogWatch
 from triptych_servicekit.channels import channel
 
 StubType = Callable[[grpc.aio.Channel], Any]
@@ -49,20 +52,26 @@ class GatewayApplication:
         self._stages = self._build_stages()
         encoder = self._stages[1].gatherer
         admission = Admission(settings.requests, lambda: encoder.pending_weight > 0)
-        catalog = Catalog.read(Path(settings.models.repository), settings.models.names)
+        self._watch = CatalogWatch.of(settings.models)
+        self._router = self._build_router(self._watch.catalog.rollout)
         self._pipeline = Pipeline(
-            catalog,
+            self._watch.catalog,
             StageSet(*self._stages),
             GrpcCalls(),
             admission,
             settings.gathering,
         )
-        self.http_app = build_app(self._pipeline, settings, self.metrics)
+        self.http_app = build_app(self._pipeline, settings, self.metrics, self._router)
         self.http_host = settings.http.host
         self.http_port = settings.http.port
         self.metrics.gauge(
             "pending_tokens", "Tokens held here for the encoder.", lambda: encoder.pending_weight
         )
+
+    def _build_router(self, rollout: Rollout) -> Router:
+        self.metrics.gauge("models_held_off", "Bundles that a stage lacked.", rollout.held_off)
+        metrics = RoutingMetrics(self.metrics)
+        return Router(rollout, metrics, Shadows(self._settings.models.max_shadow_requests, metrics))
 
     def _build_stages(self) -> tuple[Stage, Stage, Stage]:
         gathering, targets = self._settings.gathering, self._settings.stages
@@ -112,17 +121,20 @@ class GatewayApplication:
 
     def register(self, server: grpc.aio.Server) -> Sequence[str]:
         """Add GatewayService."""
-        servicer = GatewayServicer(self._pipeline, self._settings)
+        servicer = GatewayServicer(self._pipeline, self._settings, self._router)
         rpc.add_GatewayServiceServicer_to_server(servicer, server)
         return [gateway_service_pb2.DESCRIPTOR.services_by_name["GatewayService"].full_name]
 
     async def start(self) -> None:
         """Connect to the stages. Whether they serve is readiness, not start."""
+        await self._watch.start()
         for stage in self._stages:
             await stage.start()
 
     async def stop(self) -> None:
         """Disconnect."""
+        await self._watch.stop()
+        await self._router.stop()
         for stage in self._stages:
             await stage.stop()
 

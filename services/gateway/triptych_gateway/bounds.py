@@ -5,11 +5,16 @@ from dataclasses import dataclass
 
 from triptych_bundles.manifest import Bundle
 from triptych_gateway.settings import Requests
-from triptych_gateway.tasks import EmbedOptions, Input, Pair, TextOptions, TokenIds
+from triptych_gateway.tasks import Classify, Input, Pair, TagOptions, Task, TextOptions, TokenIds
 from triptych_servicekit.errors import InvalidArgument, TriptychError
 
 EMPTY_INPUT = "EMPTY_INPUT"
 INPUT_TOO_LARGE = "INPUT_TOO_LARGE"
+OUTPUT_TOO_LARGE = "OUTPUT_TOO_LARGE"
+
+DEFAULTS = Requests()
+# A code point is at most four bytes, and a token at least one of them.
+MAX_TOKENS_PER_CHARACTER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +45,18 @@ class Bounds:
 
     max_inputs: int
     max_characters: int
+    max_tasks: int = DEFAULTS.max_tasks
+    max_scores: int = DEFAULTS.max_scores
 
     @classmethod
     def of(cls, requests: Requests) -> "Bounds":
         """The caps that the settings name."""
-        return cls(requests.max_client_batch_size, requests.max_input_characters)
+        return cls(
+            requests.max_client_batch_size,
+            requests.max_input_characters,
+            requests.max_tasks,
+            requests.max_scores,
+        )
 
     def check_count(self, count: int, field: str) -> None:
         """Raises InvalidArgument unless a request may have `count` items in `field`."""
@@ -53,6 +65,26 @@ class Bounds:
         if count > self.max_inputs:
             message = f"{field} has {count} items, at most {self.max_inputs} are allowed"
             raise InvalidArgument(message, reason="TOO_MANY_INPUTS", field=field)
+
+    def check_tasks(self, count: int) -> None:
+        """Raises InvalidArgument unless a request may have `count` tasks."""
+        if not count:
+            raise InvalidArgument("tasks must not be empty", reason=EMPTY_INPUT, field="tasks")
+        if count > self.max_tasks:
+            message = f"tasks has {count} items, at most {self.max_tasks} are allowed"
+            raise InvalidArgument(message, reason="TOO_MANY_TASKS", field="tasks")
+
+    def check_results(
+        self, model: Bundle, inputs: Sequence[Input], text: TextOptions, tasks: Sequence[Task]
+    ) -> None:
+        """Raises InvalidArgument where the tasks would make too many scores, all together."""
+        scores = sum(_scores(model, inputs, text, task) for task in tasks)
+        if scores > self.max_scores:
+            message = (
+                f"inputs: an answer would have up to {scores} scores of classes and tokens,"
+                f" at most {self.max_scores} are allowed; send fewer inputs, or set top_k"
+            )
+            raise InvalidArgument(message, reason=OUTPUT_TOO_LARGE, field="inputs")
 
     def refused(
         self, model: Bundle, items: Sequence[Input], names: Names
@@ -105,19 +137,18 @@ class Bounds:
         return None
 
 
-def check_text(model: Bundle, text: TextOptions) -> None:
-    """Raises InvalidArgument naming the option that the model does not allow."""
-    if text.max_length > model.max_length:
-        message = f"max_length is {text.max_length}, the model's maximum is {model.max_length}"
-        raise InvalidArgument(message, field="max_length")
-    if text.prompt_name and text.prompt_name not in model.prompts:
-        known = ", ".join(sorted(model.prompts)) or "none"
-        message = f"prompt_name is unknown; the model's prompts: {known}"
-        raise InvalidArgument(message, field="prompt_name")
+def _scores(model: Bundle, inputs: Sequence[Input], text: TextOptions, task: Task) -> int:
+    """Scores that a task makes, at most: one for each class of an input, and for each token."""
+    if isinstance(task, Classify):
+        return len(inputs) * task.width
+    if isinstance(task, TagOptions):
+        limit = text.max_length or model.max_length
+        return sum(min(limit, MAX_TOKENS_PER_CHARACTER * _length(item)) for item in inputs)
+    return 0
 
 
-def check_embed(model: Bundle, options: EmbedOptions) -> None:
-    """Raises InvalidArgument naming the option that the model does not allow."""
-    if options.dimensions > model.hidden_size:
-        message = f"dimensions is {options.dimensions}, the model has {model.hidden_size}"
-        raise InvalidArgument(message, field="dimensions")
+def _length(item: Input) -> int:
+    """Characters or ids."""
+    if isinstance(item, Pair):
+        return len(item.first) + len(item.second)
+    return len(item) if isinstance(item, str) else len(item.ids)

@@ -1,4 +1,4 @@
-"""HTTP connections whose request heads are bounded in size and in time."""
+"""HTTP connections bounded in what a client may leave undone: its head, and taking its answer."""
 
 import asyncio
 from typing import Any, Final
@@ -10,13 +10,17 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_HEAD_BYTES: Final = 64 * 1024
 # From the first byte of a head, or from the connection, to the end of the head.
 HEAD_TIMEOUT: Final = 20.0
+# In which a client takes some of an answer that waits for it.
+SEND_TIMEOUT: Final = 30.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, which bounds neither. Bodies are bounded where they are read."""
 
     head_timeout = HEAD_TIMEOUT
+    send_timeout = SEND_TIMEOUT
     _timer: asyncio.TimerHandle | None = None
+    _sending: asyncio.TimerHandle | None = None
     _heads = 0
     _waiting_bytes = 0
     _header_bytes = 0
@@ -29,7 +33,18 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Expect nothing."""
         self._head_ended()
+        self._taken()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """More waits for the client than it takes."""
+        super().pause_writing()
+        self._expect_taking()
+
+    def resume_writing(self) -> None:
+        """It has taken nearly all."""
+        super().resume_writing()
+        self._taken()
 
     def data_received(self, data: bytes) -> None:
         """Refuse a head that goes on over several reads and over its limit."""
@@ -56,6 +71,22 @@ class BoundedProtocol(HttpToolsProtocol):
         """A head has ended."""
         self._head_ended()
         super().on_headers_complete()
+
+    def _expect_taking(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._sending = self.loop.call_later(self.send_timeout, self._check_taking, left)
+
+    def _check_taking(self, before: int) -> None:
+        # Closing would wait for the client to take the rest: megabytes, for ever.
+        if self.transport.get_write_buffer_size() >= before:
+            self.transport.abort()
+        else:
+            self._expect_taking()
+
+    def _taken(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
 
     def _expect_head(self) -> None:
         self._head_ended()

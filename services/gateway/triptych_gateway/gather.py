@@ -7,6 +7,10 @@ batch, not per text, and under no load nothing waits.
 A call that fails because its replica is gone is made once more, whole, on another replica. If that
 fails too its entries go alone, one after the other on a replica that does nothing else meanwhile:
 an item that kills replicas then fails alone.
+
+A call whose replica lacks the bundle is made once more on another one. That costs no more than a
+look-up, so that it is not taken from the budget of retries; if that lacks it too, or there is no
+other, the entries end with ModelNotLoaded, and what to do about it is for the router to say.
 """
 
 import asyncio
@@ -17,7 +21,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from triptych_gateway.entries import ALONE, RETRY, Entry, Group, Pool, StageCall, Window
+from triptych_gateway.background import ranked
+from triptych_gateway.entries import ALONE, FIRST, RETRY, Entry, Group, Pool, StageCall, Window
 from triptych_gateway.retries import RetryBudget
 from triptych_gateway.tasks import Origin
 from triptych_gateway.telemetry import StageMetrics
@@ -57,12 +62,15 @@ class Gatherer:
         Raises what the call raised. Cancelling drops the work if it has not gone out yet, and
         cancels its call once nobody waits for any part of it.
         """
-        entry: Entry[W, Any] = Entry(work, call, weight, origin)
+        entry: Entry[W, Any] = Entry(work, call, weight, ranked(origin))
         self._pending.setdefault(call, deque()).append(entry)
         self.pending_weight += weight
         self.wake()
-        result = await entry.future
-        return result, entry.sent - entry.submitted
+        try:
+            result = await entry.future
+            return result, entry.sent - entry.submitted
+        finally:
+            del entry  # or an error would hold this frame, the frame the entry, the entry the error
 
     def wake(self) -> None:
         """Send what can be sent, after everything that arrives in this turn of the loop."""
@@ -99,18 +107,14 @@ class Gatherer:
             self._start(group, replica)
 
     def _roomiest(self, avoid: Any) -> Any:
-        """The serving replica with the least in flight that has room; `avoid` only if alone.
+        """The serving replica with the least in flight that has room; `avoid` only if it is alone.
 
         Equals take turns: where nothing is ever in flight, the first would get everything.
         """
-        free = [
-            replica
-            for replica in self._pool.serving()
-            if replica is not self._reserved and replica.calls < self._window.calls
-        ]
-        others = [replica for replica in free if replica is not avoid]
+        serving = [replica for replica in self._pool.serving() if replica is not self._reserved]
+        others = [replica for replica in serving if replica is not avoid]
         return min(
-            others or free,
+            (replica for replica in others or serving if replica.calls < self._window.calls),
             key=lambda replica: (replica.weight, replica.calls, replica.turn),
             default=None,
         )
@@ -172,9 +176,12 @@ class Gatherer:
         try:
             results = await group.entries[0].call(replica, group.entries)
             group.resolve(results)
-        except (Unavailable, ModelNotLoaded) as error:
+        except Unavailable as error:
             code = error.reason
-            self._repeat(group, replica, error)
+            self._repeat(group, replica)
+        except ModelNotLoaded as error:
+            code = error.reason
+            self._try_another(group, replica, error)
         except TriptychError as error:
             code = error.reason
             group.fail(error)
@@ -192,18 +199,27 @@ class Gatherer:
             self._metrics.observe(group.weight, code, time.perf_counter() - started)
             self.wake()
 
-    def _repeat(self, group: Group, replica: Any, error: TriptychError) -> None:
-        unavailable = isinstance(error, Unavailable)
-        if unavailable:
-            self._pool.suspect(replica)
-        last = ALONE if unavailable else RETRY
-        if group.attempt == last or not self._budget.withdraw():
-            self._metrics.retries.labels(self._metrics.stage, "given_up").inc()
+    def _repeat(self, group: Group, replica: Any) -> None:
+        self._pool.suspect(replica)
+        if group.attempt == ALONE or not self._budget.withdraw():
+            self._count("given_up")
             group.fail(Unavailable("a stage of the platform does not answer", retry_after=1.0))
             return
-        self._metrics.retries.labels(self._metrics.stage, "made").inc()
+        self._count("made")
         living = group.living()
         if group.attempt == RETRY:
             self._alone.extend(Group([entry], ALONE) for entry in living)
         elif living:
             self._retries.append(Group(living, RETRY, avoid=replica))
+
+    def _try_another(self, group: Group, replica: Any, error: ModelNotLoaded) -> None:
+        others = any(other is not replica for other in self._pool.serving())
+        if group.attempt != FIRST or not others:
+            self._count("not_loaded")
+            group.fail(error)
+        elif living := group.living():
+            self._count("made")
+            self._retries.append(Group(living, RETRY, avoid=replica))
+
+    def _count(self, outcome: str) -> None:
+        self._metrics.retries.labels(self._metrics.stage, outcome).inc()

@@ -1,47 +1,62 @@
 """Requests held against the bounds; what is left of them goes to the platform."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import count
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from triptych_gateway.bounds import Bounds, Names, check_embed, check_text
+from triptych_gateway.asking import Asking
+from triptych_gateway.bounds import Names
+from triptych_gateway.columns import empty_result
+from triptych_gateway.options import all_ready, check_embed, check_text, ranking_head, ready
 from triptych_gateway.pairs import distinct_texts
-from triptych_gateway.platform import Platform
-from triptych_gateway.routing import Router
+from triptych_gateway.spreading import (
+    merged,
+    no_usage,
+    raise_first,
+    usage_by_text,
+    without,
+)
 from triptych_gateway.target import Target
 from triptych_gateway.tasks import (
+    Analyzed,
+    Classes,
+    Classified,
+    ClassifyOptions,
     Detokenized,
     Embedded,
     EmbedOptions,
+    Entities,
     Input,
     Origin,
     Pair,
+    Ranked,
+    Ranking,
     Similarities,
+    Tagged,
+    TagOptions,
+    Task,
+    TaskOptions,
     TextOptions,
     TokenIds,
     Tokens,
-    Usage,
 )
-from triptych_servicekit.errors import TriptychError
+from triptych_gateway.tasks.results import quote
 
-T = TypeVar("T")
-Errors = Mapping[int, TriptychError]
+MakeReady = Callable[[Target], Sequence[Task]]
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(Asking):
     """What every edge asks instead of the platform itself.
 
     Items that break a bound never get there; the others are answered, and all errors come back
-    under the names that the request gave its items.
+    under the names that the request gave its items. What a request asks is made ready for the
+    target that answers it, which may be another one than it was meant for.
     """
-
-    platform: Platform
-    bounds: Bounds
-    router: Router = field(default_factory=Router)
 
     async def embed(
         self,
@@ -55,42 +70,94 @@ class Guard:
         all_or_none: bool = False,
     ) -> Embedded:
         """Embeddings; with `all_or_none` the first error of an item is raised instead."""
-        check_text(target.model, text)
-        check_embed(target.model, options)
-        refused = self.bounds.refused(target.model, inputs, names)
-        if all_or_none:
-            raise_first(refused)
-        good = _without(inputs, refused)
-        if not good:
-            nothing = np.empty((0, options.dimensions or target.model.hidden_size), np.float32)
-            return Embedded(target.model, nothing, _no_usage(len(inputs)), refused)
-        found = await self._ask(
-            target, lambda to: self.platform.embed(to.model, good, text, options, origin)
+        found = await self._done(
+            target, inputs, names, text, self._one(options), origin, all_or_none
         )
-        if not refused and not found.errors:
-            return found
-        errors = _merge(refused, found.errors, len(inputs), names)
-        if all_or_none:
-            raise_first(errors)
-        return replace(found, errors=errors, usage=_spread(found.usage, refused))
+        embeddings = cast("NDArray[Any]", found.results[0])
+        return Embedded(embeddings=embeddings, **found.common())
+
+    async def classify(
+        self,
+        target: Target,
+        inputs: Sequence[Input],
+        names: Names,
+        text: TextOptions,
+        options: ClassifyOptions,
+        origin: Origin,
+    ) -> Classified:
+        """Classes."""
+        found = await self._done(target, inputs, names, text, self._one(options), origin)
+        return Classified(classes=cast("Classes", found.results[0]), **found.common())
+
+    async def tag(
+        self,
+        target: Target,
+        inputs: Sequence[str],
+        names: Names,
+        text: TextOptions,
+        options: TagOptions,
+        origin: Origin,
+    ) -> Tagged:
+        """Entities, with what the texts say there."""
+        found = await self._done(target, inputs, names, text, self._one(options), origin)
+        return Tagged(entities=cast("Entities", found.results[0]), **found.common())
+
+    async def analyze(
+        self,
+        target: Target,
+        inputs: Sequence[Input],
+        names: Names,
+        text: TextOptions,
+        tasks: Sequence[TaskOptions],
+        origin: Origin,
+    ) -> Analyzed:
+        """Several tasks; where one of them is to tag, the inputs are texts."""
+        self.bounds.check_tasks(len(tasks))
+        catalog = self.platform.catalog
+        return await self._done(
+            target, inputs, names, text, lambda to: all_ready(catalog, to, tasks), origin
+        )
+
+    async def rank(
+        self, target: Target, ranking: Ranking, names: Names, text: TextOptions, origin: Origin
+    ) -> Ranked:
+        """A ranking. Raises what is wrong with the query; documents fail alone."""
+        check_text(target.model, text)
+        head = ranking_head(target)
+        raise_first(self.bounds.refused(target.model, [ranking.query], Names("query")))
+
+        def ask(to: Target, good: Sequence[str]) -> Awaitable[Ranked]:
+            asked = replace(ranking, documents=good)
+            return self.platform.rank(to.model, ranking_head(to), asked, text, origin)
+
+        nothing = partial(
+            Ranked,
+            model=target.model,
+            document_index=np.empty(0, np.int32),
+            scores=np.empty(0, np.float32),
+        )
+        before = 0 if head else 1
+        return await self.each(target, ranking.documents, names, ask, nothing, before=before)
 
     async def similarity(
         self, target: Target, pairs: Sequence[Pair], names: Names, text: TextOptions, origin: Origin
     ) -> Similarities:
         """Similarities; a text that only refused pairs have counts no tokens."""
         check_text(target.model, text)
+        check_embed(target.model, EmbedOptions())
         refused = self.bounds.refused(target.model, pairs, names)
-        good = _without(pairs, refused)
+        good = without(pairs, refused)
         if not good:
-            usage = _no_usage(len(distinct_texts(pairs)))
-            return Similarities(target.model, np.empty(0, np.float32), usage, refused)
-        found = await self._ask(
+            usage = no_usage(len(distinct_texts(pairs)))
+            nothing = np.empty(0, np.float32)
+            return Similarities(model=target.model, scores=nothing, usage=usage, errors=refused)
+        found = await self.ask(
             target, lambda to: self.platform.similarity(to.model, good, text, origin)
         )
         if not refused and not found.errors:
             return found
-        errors = _merge(refused, found.errors, len(pairs), names)
-        return replace(found, errors=errors, usage=_by_text(found.usage, good, pairs))
+        errors = merged(refused, found.errors, len(pairs), names)
+        return replace(found, errors=errors, usage=usage_by_text(found.usage, good, pairs))
 
     async def tokenize(
         self,
@@ -102,16 +169,13 @@ class Guard:
     ) -> Tokens:
         """Tokens."""
         check_text(target.model, text)
-        refused = self.bounds.refused(target.model, inputs, names)
-        good = _without(inputs, refused)
-        if not good:
-            nothing = np.empty(0, np.int32)
-            return Tokens(target.model, nothing, nothing, _no_usage(len(inputs)), errors=refused)
-        found = await self._ask(
-            target, lambda to: self.platform.tokenize(to.model, good, text, origin)
-        )
-        errors = _merge(refused, found.errors, len(inputs), names)
-        return replace(found, errors=errors, usage=_spread(found.usage, refused))
+        nothing = np.empty(0, np.int32)
+
+        def ask(to: Target, good: Sequence[Input]) -> Awaitable[Tokens]:
+            return self.platform.tokenize(to.model, good, text, origin)
+
+        empty = partial(Tokens, model=target.model, input_ids=nothing, lengths=nothing)
+        return await self.each(target, inputs, names, ask, empty)
 
     async def detokenize(
         self,
@@ -123,72 +187,40 @@ class Guard:
     ) -> Detokenized:
         """Texts."""
         refused = self.bounds.refused(target.model, sequences, names)
-        good = _without(sequences, refused)
+        good = without(sequences, refused)
         if not good:
             return Detokenized(target.model, [""] * len(sequences), refused)
-        found = await self._ask(
+        found = await self.ask(
             target,
             lambda to: self.platform.detokenize(to.model, good, include_special_tokens, origin),
         )
         texts = iter(found.texts)
-        spread = ["" if index in refused else next(texts) for index in range(len(sequences))]
-        errors = _merge(refused, found.errors, len(sequences), names)
-        return replace(found, texts=spread, errors=errors)
+        all_texts = ["" if index in refused else next(texts) for index in range(len(sequences))]
+        errors = merged(refused, found.errors, len(sequences), names)
+        return replace(found, texts=all_texts, errors=errors)
 
-    async def _ask(self, target: Target, ask: Callable[[Target], Awaitable[T]]) -> T:
-        return await self.router.run(target, ask)
+    def _one(self, options: TaskOptions) -> MakeReady:
+        return lambda to: [ready(self.platform.catalog, to, options)]
 
+    async def _done(
+        self,
+        target: Target,
+        inputs: Sequence[Input],
+        names: Names,
+        text: TextOptions,
+        tasks: MakeReady,
+        origin: Origin,
+        all_or_none: bool = False,
+    ) -> Analyzed:
+        """The results of the tasks that are made ready for whichever target answers."""
+        check_text(target.model, text)
+        planned = tasks(target)
+        self.bounds.check_results(target.model, inputs, text, planned)
 
-def raise_first(errors: Errors) -> None:
-    """Raise the error of the first item that has one."""
-    if errors:
-        raise errors[min(errors)]
+        def ask(to: Target, good: Sequence[Input]) -> Awaitable[Analyzed]:
+            return self.platform.analyze(to.model, good, text, tasks(to), origin)
 
-
-def _without(items: Sequence[T], refused: Errors) -> Sequence[T]:
-    if not refused:
-        return items
-    return [item for index, item in enumerate(items) if index not in refused]
-
-
-def _merge(refused: Errors, found: Errors, total: int, names: Names) -> Errors:
-    """All errors by their index in the request; `found` counts only what was not refused."""
-    if not found:
-        return refused
-    left = [index for index in range(total) if index not in refused]
-    renamed = {left[index]: _rename(error, names, left[index]) for index, error in found.items()}
-    return dict(sorted({**refused, **renamed}.items()))
-
-
-def _rename(error: TriptychError, names: Names, index: int) -> TriptychError:
-    """The same error under the request's own name for the item: a stage counts within its call."""
-    field = names.of(index)
-    message = error.message.replace(error.field, field) if error.field else error.message
-    return type(error)(message, reason=error.reason, field=field, retry_after=error.retry_after)
-
-
-def _spread(usage: Usage, refused: Errors) -> Usage:
-    """Usage of all items from that of the items that were not refused."""
-    if not refused:
-        return usage
-    rows = count()
-    total = len(usage.total_tokens) + len(refused)
-    return _rearranged(usage, [-1 if index in refused else next(rows) for index in range(total)])
-
-
-def _by_text(usage: Usage, good: Sequence[Pair], pairs: Sequence[Pair]) -> Usage:
-    """Usage of the texts of `pairs` from that of the texts of `good`."""
-    rows = {text: row for row, text in enumerate(distinct_texts(good))}
-    return _rearranged(usage, [rows.get(text, -1) for text in distinct_texts(pairs)])
-
-
-def _rearranged(usage: Usage, rows: Sequence[int]) -> Usage:
-    """The named rows of a usage; -1 is a row of zeros."""
-    total, kept = (
-        np.append(column, np.int32(0))[rows] for column in (usage.total_tokens, usage.kept_tokens)
-    )
-    return Usage(total, kept)
-
-
-def _no_usage(rows: int) -> Usage:
-    return Usage(np.zeros(rows, np.int32), np.zeros(rows, np.int32))
+        results = [empty_result(target.model, task) for task in planned]
+        nothing = partial(Analyzed, model=target.model, results=results)
+        found = await self.each(target, inputs, names, ask, nothing, all_or_none)
+        return replace(found, results=[quote(result, inputs) for result in found.results])

@@ -1,30 +1,37 @@
 """The whole platform in one process, by arithmetic: for tests and for measuring the edges alone.
 
-A character is a token, its id the code point after three special ones. The vector of a token is a
-row of a table of small whole numbers, so that every embedding can be checked by hand.
+A character is a token, its id the code point after three special ones. What is made of the ids is
+in `local_tasks`, and simple enough that every answer can be checked by hand.
 """
 
 import asyncio
-import math
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_bundles.manifest import BaseModel, Bundle, GoldenRecord
+from triptych_bundles.manifest import Bundle, HeadBundle
 from triptych_gateway.catalog import Catalog
-from triptych_gateway.local_tokens import VOCAB_SIZE, Sequenced, decode, tokenize
+from triptych_gateway.columns import empty_result
+from triptych_gateway.local_bundles import local_bundle
+from triptych_gateway.local_tasks import cosine, relevance, result_of, token_vectors
+from triptych_gateway.local_tokens import Sequenced, decode, tokenize
+from triptych_gateway.matching import prompts_of_ranking
+from triptych_gateway.naming import under_name
 from triptych_gateway.tasks import (
+    Analyzed,
+    ChosenHead,
     Detokenized,
-    Embedded,
-    EmbedOptions,
     Input,
     Origin,
     Pair,
+    Ranked,
+    Ranking,
     Similarities,
+    Task,
+    TaskResult,
     TextOptions,
     Timing,
     TokenIds,
@@ -33,37 +40,7 @@ from triptych_gateway.tasks import (
 )
 from triptych_servicekit.errors import DeadlineExceeded, Overloaded, TriptychError, Unavailable
 
-TABLE_ROWS: Final = 64
-
-
-def local_bundle(name: str = "local", version: str = "1", dimensions: int = 384) -> Bundle:
-    """A model for LocalPlatform, with a prompt called "query" and 256 tokens at most."""
-    return Bundle(
-        path=Path(),
-        name=name,
-        version=version,
-        digest=f"{name}@{version}".encode().hex().ljust(64, "0"),
-        created=1_700_000_000,
-        task="embed",
-        architecture="arithmetic",
-        pooling="mean",
-        normalize=True,
-        max_length=256,
-        hidden_size=dimensions,
-        vocab_size=VOCAB_SIZE,
-        prompts={"query": "query: "},
-        outputs=(),
-        graphs={},
-        base=BaseModel("arithmetic", "apache-2.0", ""),
-        golden=GoldenRecord("", "", "", 1.0),
-        recipe="",
-        files={},
-    )
-
-
-def token_vectors(ids: Sequence[int], dimensions: int) -> NDArray[np.float32]:
-    """Row t, column d: ((id + 1) * (d + 1)) % 31 - 15, the id taken modulo TABLE_ROWS."""
-    return _table(dimensions)[[number % TABLE_ROWS for number in ids]]
+__all__ = ["LocalPlatform", "local_bundle", "token_vectors"]
 
 
 class LocalPlatform:
@@ -76,11 +53,12 @@ class LocalPlatform:
     def __init__(
         self,
         bundles: Sequence[Bundle],
+        heads: Sequence[HeadBundle] = (),
         *,
         max_concurrent: int = 4096,
         seconds_per_token: float = 0.0,
     ) -> None:
-        self.catalog = Catalog(bundles)
+        self.catalog = Catalog(bundles, heads)
         self.problems: list[str] = []
         self.in_progress = 0
         self.cancelled = 0
@@ -91,21 +69,52 @@ class LocalPlatform:
         """The problems."""
         return self.problems
 
-    async def embed(
+    async def analyze(
         self,
         model: Bundle,
         inputs: Sequence[Input],
         text: TextOptions,
-        options: EmbedOptions,
+        tasks: Sequence[Task],
         origin: Origin,
-    ) -> Embedded:
-        """Embeddings of the inputs that tokenize."""
+    ) -> Analyzed:
+        """The results for the inputs that tokenize."""
         done = [tokenize(model, item, text) for item in inputs]
         timing = await self._work(done, origin)
-        rows = [_embed(model, item.ids, options) for item in done if item.error is None]
-        width = options.dimensions or model.hidden_size
-        stacked = np.stack(rows) if rows else np.empty((0, width), options.dtype)
-        return Embedded(model, stacked, _usage(done), _errors(done), timing)
+        errors = _errors(done)
+        make = empty_result if len(errors) == len(done) else _maker(done)
+        results = [make(model, task) for task in tasks]
+        return Analyzed(
+            model=model, results=results, usage=_usage(done), errors=errors, timing=timing
+        )
+
+    async def rank(
+        self,
+        model: Bundle,
+        head: ChosenHead | None,
+        ranking: Ranking,
+        text: TextOptions,
+        origin: Origin,
+    ) -> Ranked:
+        """The documents that tokenize, or pair with the query."""
+        query, done = _read_ranking(model, head, ranking, text)
+        timing = await self._work([*query, *done], origin)
+        raw = ranking.options.raw_scores
+        scores = {
+            index: relevance(model, item.ids, head, raw)
+            if head
+            else cosine(model, query[0].ids, item.ids)
+            for index, item in enumerate(done)
+            if item.error is None
+        }
+        best = sorted(scores, key=lambda index: -scores[index])[: ranking.options.top_n or None]
+        return Ranked(
+            model=model,
+            document_index=_column(best),
+            scores=np.array([scores[index] for index in best], np.float32),
+            usage=_usage([*query, *done]),
+            errors=_errors(done),
+            timing=timing,
+        )
 
     async def similarity(
         self, model: Bundle, pairs: Sequence[Pair], text: TextOptions, origin: Origin
@@ -122,8 +131,14 @@ class LocalPlatform:
             if error:
                 errors[index] = error
             else:
-                scores.append(_cosine(model, first.ids, second.ids))
-        return Similarities(model, np.array(scores, np.float32), _usage(done), errors, timing)
+                scores.append(cosine(model, first.ids, second.ids))
+        return Similarities(
+            model=model,
+            scores=np.array(scores, np.float32),
+            usage=_usage(done),
+            errors=errors,
+            timing=timing,
+        )
 
     async def tokenize(
         self, model: Bundle, inputs: Sequence[Input], text: TextOptions, origin: Origin
@@ -135,15 +150,17 @@ class LocalPlatform:
         places = [place for item in good for place in item.places()]
         offsets = [(place.start, place.end) for place in places]
         return Tokens(
-            model,
-            _column([number for item in good for number in item.ids]),
-            _column([len(item.ids) for item in good]),
-            _usage(done),
-            _column([place.type_id for place in places]),
-            _column(offsets).reshape(-1, 2) if text.layout else None,
-            _column([place.special for place in places]) if text.layout else None,
-            _errors(done),
-            timing,
+            model=model,
+            input_ids=_column([number for item in good for number in item.ids]),
+            lengths=_column([len(item.ids) for item in good]),
+            usage=_usage(done),
+            token_type_ids=_column([place.type_id for place in places]),
+            offsets=_column(offsets).reshape(-1, 2) if text.layout else None,
+            special_tokens_mask=_column([place.special for place in places])
+            if text.layout
+            else None,
+            errors=_errors(done),
+            timing=timing,
         )
 
     async def detokenize(
@@ -181,35 +198,22 @@ class LocalPlatform:
         return Timing(encode=seconds)
 
 
-_TABLES: Final[dict[int, NDArray[np.float32]]] = {}
+def _maker(done: Sequence[Sequenced]) -> Callable[[Bundle, Task], TaskResult]:
+    return lambda model, task: result_of(model, done, task)
 
 
-def _table(dimensions: int) -> NDArray[np.float32]:
-    if dimensions not in _TABLES:
-        products = np.outer(np.arange(1, TABLE_ROWS + 1), np.arange(1, dimensions + 1))
-        _TABLES[dimensions] = (products % 31 - 15).astype(np.float32)
-    return _TABLES[dimensions]
-
-
-def _embed(model: Bundle, ids: Sequence[int], options: EmbedOptions) -> NDArray[Any]:
-    vector = _pool(model, ids, options.pooling or model.pooling)
-    vector = vector[: options.dimensions or None]
-    normalize = model.normalize if options.normalize is None else options.normalize
-    if normalize:
-        vector = vector / math.sqrt(vector @ vector)
-    return vector.astype(options.dtype, copy=False)
-
-
-def _pool(model: Bundle, ids: Sequence[int], pooling: str) -> NDArray[np.float32]:
-    if pooling == "mean":
-        total: NDArray[np.float32] = token_vectors(ids, model.hidden_size).sum(axis=0)
-        return total / np.float32(len(ids))
-    return token_vectors(ids[:1] if pooling == "cls" else ids[-1:], model.hidden_size).ravel()
-
-
-def _cosine(model: Bundle, first: Sequence[int], second: Sequence[int]) -> float:
-    options = EmbedOptions(normalize=True)
-    return float(_embed(model, first, options) @ _embed(model, second, options))
+def _read_ranking(
+    model: Bundle, head: ChosenHead | None, ranking: Ranking, text: TextOptions
+) -> tuple[list[Sequenced], list[Sequenced]]:
+    """The query and the documents; for a head nothing, and the documents with the query."""
+    if head:
+        pairs = [Pair(ranking.query, document) for document in ranking.documents]
+        return [], [tokenize(model, pair, text) for pair in pairs]
+    ask, answer = prompts_of_ranking(model, text)
+    query = tokenize(model, ranking.query, ask)
+    if query.error:
+        raise under_name(query.error, "query")
+    return [query], [tokenize(model, document, answer) for document in ranking.documents]
 
 
 def _usage(done: Sequence[Sequenced]) -> Usage:

@@ -1,104 +1,80 @@
 """Putting the chunks of a request together again."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triptych_bundles.manifest import Bundle
-from triptych_gateway.tasks import Detokenized, Embedded, Timing, Tokens, Usage
-from triptych_gateway.work import DetokenizeResult, RowsResult, TokenizeResult
+from triptych_gateway.chunk import Chunk
+from triptych_gateway.columns import join, join_results
+from triptych_gateway.tasks import (
+    Analyzed,
+    Detokenized,
+    TaskResult,
+    Timing,
+    Tokens,
+    Usage,
+)
+from triptych_gateway.work import DetokenizeResult, TokenizeResult
 from triptych_servicekit.errors import TriptychError
 
 Errors = dict[int, TriptychError]
 
 
-class Chunk:
-    """Some inputs of a request on their way: `rows` are those of the inputs without error.
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What all chunks of a request have in common."""
 
-    `positions` are the indices of these inputs in the chunk; `errors` has the others.
-    """
-
-    def __init__(
-        self,
-        tokenized: TokenizeResult,
-        rows: NDArray[Any],
-        positions: NDArray[np.int64],
-        timing: Timing,
-    ) -> None:
-        self.tokenized = tokenized
-        self.rows = rows
-        self.positions = positions
-        self.errors: Errors = dict(tokenized.errors)
-        self.timing = timing
+    usage: Usage
+    errors: Errors
+    timing: Timing
 
     @classmethod
-    def of(cls, tokenized: TokenizeResult, held: float, width: int) -> "Chunk":
-        """A chunk that has been tokenized and has no vectors, of `width` numbers, yet.
-
-        `held` is how many seconds it waited here before it went out.
-        """
-        keep = np.ones(len(tokenized.total_tokens), bool)
-        keep[list(tokenized.errors)] = False
-        timing = Timing(tokenize=tokenized.time.compute, queue=held + tokenized.time.queue)
-        nothing = np.empty((0, width), np.float32)
-        return cls(tokenized, nothing, np.flatnonzero(keep), timing)
-
-    def take_vectors(self, encoded: RowsResult, held: float) -> None:
-        """The encoder has answered."""
-        self.timing.encode = encoded.time.compute
-        self.timing.queue += held + encoded.time.queue
-        self._take(encoded)
-
-    def take_answer(self, answer: RowsResult, held: float) -> None:
-        """Postprocess has answered."""
-        self.timing.postprocess = answer.time.compute
-        self.timing.queue += held + answer.time.queue
-        self._take(answer)
-
-    def _take(self, result: RowsResult) -> None:
-        """New rows; errors of theirs are counted from the rows that were sent."""
-        self.rows = result.rows
-        for index, error in result.errors.items():
-            self.errors[int(self.positions[index])] = error
-        self.positions = np.delete(self.positions, list(result.errors))
-
-    def usage(self) -> Usage:
-        """Tokens of every input; nothing was kept of those that failed."""
-        kept = self.tokenized.kept_tokens
-        if self.errors:
-            kept = kept.copy()
-            kept[list(self.errors)] = 0
-        return Usage(self.tokenized.total_tokens, kept)
+    def of(cls, chunks: Sequence[Chunk]) -> "Merged":
+        """Of at least one chunk."""
+        errors = _shifted([chunk.errors for chunk in chunks], [chunk.size for chunk in chunks])
+        timing = max((chunk.timing for chunk in chunks), key=lambda timing: timing.total)
+        return cls(usage(chunks), errors, timing)
 
 
-def embedded(model: Bundle, chunks: Sequence[Chunk]) -> Embedded:
+def analyzed(model: Bundle, chunks: Sequence[Chunk]) -> Analyzed:
     """The answer of all chunks."""
-    rows = [chunk.rows for chunk in chunks if len(chunk.rows)] or [chunks[0].rows]
-    timing = max((chunk.timing for chunk in chunks), key=lambda timing: timing.total)
-    sizes = [len(chunk.tokenized.total_tokens) for chunk in chunks]
-    errors = _shifted([chunk.errors for chunk in chunks], sizes)
-    return Embedded(model, _join(rows), usage(chunks), errors, timing)
+    merged = Merged.of(chunks)
+    return Analyzed(
+        model=model,
+        results=_results(chunks),
+        usage=merged.usage,
+        errors=merged.errors,
+        timing=merged.timing,
+    )
 
 
 def usage(chunks: Sequence[Chunk]) -> Usage:
     """Tokens of all chunks' inputs."""
     parts = [chunk.usage() for chunk in chunks]
     return Usage(
-        _join([part.total_tokens for part in parts]), _join([part.kept_tokens for part in parts])
+        join([part.total_tokens for part in parts]), join([part.kept_tokens for part in parts])
     )
+
+
+def rows(chunks: Sequence[Chunk]) -> NDArray[Any]:
+    """The first output of the encoder for all inputs without error, at least one, [N, width]."""
+    return join([chunk.arrays[0] for chunk in chunks if len(chunk)])
 
 
 def tokens(model: Bundle, parts: Sequence[TokenizeResult]) -> Tokens:
     """The token sequences of all parts."""
-    counts = _join([part.total_tokens for part in parts])
-    kept = _join([part.kept_tokens for part in parts])
+    counts = join([part.total_tokens for part in parts])
+    kept = join([part.kept_tokens for part in parts])
     sizes = [len(part.total_tokens) for part in parts]
     return Tokens(
         model=model,
-        input_ids=_join([part.input_ids for part in parts]),
-        lengths=_join([part.lengths for part in parts]),
+        input_ids=join([part.input_ids for part in parts]),
+        lengths=join([part.lengths for part in parts]),
         usage=Usage(counts, kept),
         token_type_ids=_column([part.token_type_ids for part in parts], parts),
         offsets=_join_present([part.offsets for part in parts]),
@@ -119,23 +95,30 @@ def detokenized(model: Bundle, parts: Sequence[DetokenizeResult]) -> Detokenized
     )
 
 
+def _results(chunks: Sequence[Chunk]) -> list[TaskResult]:
+    """The results of all tasks."""
+    starts = _starts([chunk.size for chunk in chunks])
+    tasks = zip(*(chunk.results for chunk in chunks), strict=True)
+    return [join_results(parts, starts) for parts in tasks]
+
+
 def _shifted(parts: Sequence[Mapping[int, TriptychError]], sizes: Sequence[int]) -> Errors:
     """Errors of all parts, counted from the first input of the request."""
-    errors: Errors = {}
-    start = 0
-    for part, size in zip(parts, sizes, strict=True):
-        errors |= {start + index: error for index, error in part.items()}
-        start += size
-    return errors
+    return {
+        start + index: error
+        for start, part in zip(_starts(sizes), parts, strict=True)
+        for index, error in part.items()
+    }
 
 
-def _join(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+def _starts(sizes: Sequence[int]) -> list[int]:
+    """Where each part begins."""
+    return list(accumulate(sizes, initial=0))[:-1]
 
 
 def _join_present(arrays: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
     present = [array for array in arrays if array is not None]
-    return _join(present) if present else None
+    return join(present) if present else None
 
 
 def _column(
@@ -144,7 +127,7 @@ def _column(
     """A column that parts may leave out for all zeros; None where every part does."""
     if all(array is None for array in arrays):
         return None
-    return _join(
+    return join(
         [
             np.zeros_like(part.input_ids) if array is None else array
             for array, part in zip(arrays, parts, strict=True)

@@ -1,7 +1,8 @@
 """GatewayService's messages to tasks and back."""
 
+from array import array
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -10,8 +11,10 @@ from triptych.v1 import gateway_service_pb2 as pb
 from triptych.v1 import postprocess_service_pb2 as postprocess
 from triptych.v1 import tokenizer_service_pb2 as tokenizer
 from triptych.v1 import types_pb2 as types
-from triptych_bundles.manifest import Bundle
+from triptych_bundles.manifest import Bundle, Folder, pooled_output
+from triptych_gateway.target import Target
 from triptych_gateway.tasks import (
+    Answered,
     DType,
     Embedded,
     EmbedOptions,
@@ -64,7 +67,7 @@ def _input(item: tokenizer.TokenizeInput, field: str) -> Input:
         case "token_ids":
             field = f"{field}.token_ids.ids"
             ids = from_tensor(item.token_ids.ids, field, dtypes=INT32, dimensions=(1,))
-            return TokenIds(ids.tolist())
+            return TokenIds(array("i", ids.tobytes()))
         case _:
             raise InvalidArgument(f"{field} is not set", field=field)
 
@@ -76,68 +79,92 @@ def read_text_options(text: pb.TextOptions) -> TextOptions:
         raise Unimplemented(message, field="text.truncation")
     truncation = TRUNCATIONS.get(text.truncation)
     if truncation is None:
-        raise _unknown("text.truncation")
+        raise unknown("text.truncation")
     return TextOptions(truncation, text.max_length, text.prompt_name)
 
 
-def read_embed_options(request: pb.EmbedRequest) -> EmbedOptions:
-    """How vectors become embeddings."""
-    options = request.options
-    pooling, dtype = POOLINGS.get(request.pooling), DTYPES.get(options.dtype)
-    if pooling is None:
-        raise _unknown("pooling")
+def read_embed_options(
+    options: postprocess.EmbedOptions, pooling: int, prefix: str = ""
+) -> EmbedOptions:
+    """How vectors become embeddings; `prefix` stands before the names of the fields."""
+    known, dtype = POOLINGS.get(pooling), DTYPES.get(options.dtype)
+    if known is None:
+        raise unknown(f"{prefix}pooling")
     if dtype is None:
-        raise _unknown("options.dtype")
+        raise unknown(f"{prefix}embed.dtype" if prefix else "options.dtype")
     normalize = options.normalize if options.HasField("normalize") else None
-    return EmbedOptions(pooling, normalize, options.dimensions, dtype)
+    return EmbedOptions(known, normalize, options.dimensions, dtype)
 
 
-def _unknown(field: str) -> InvalidArgument:
+def unknown(field: str) -> InvalidArgument:
+    """The error of an enum's value that the contract does not know."""
     return InvalidArgument(f"{field} is not one of the values that are offered", field=field)
 
 
 def embed_response(embedded: Embedded, elapsed: float) -> pb.EmbedResponse:
     """The answer of Embed."""
-    return pb.EmbedResponse(
-        model=model_ref(embedded.model),
-        result=postprocess.EmbedResult(embeddings=to_tensor(embedded.embeddings)),
-        errors=item_errors(embedded.errors),
-        usage=_usage(embedded.usage),
-        timing=_timing(embedded.timing, elapsed),
-    )
+    result = postprocess.EmbedResult(embeddings=to_tensor(embedded.embeddings))
+    return pb.EmbedResponse(result=result, **answer_fields(embedded, elapsed))
 
 
 def similarity_response(found: Similarities, elapsed: float) -> pb.SimilarityResponse:
     """The answer of Similarity."""
-    return pb.SimilarityResponse(
-        model=model_ref(found.model),
-        result=postprocess.SimilarityResult(scores=to_tensor(found.scores)),
-        errors=item_errors(found.errors),
-        usage=_usage(found.usage),
-        timing=_timing(found.timing, elapsed),
-    )
+    result = postprocess.SimilarityResult(scores=to_tensor(found.scores))
+    return pb.SimilarityResponse(result=result, **answer_fields(found, elapsed))
+
+
+def answer_fields(found: Answered, elapsed: float) -> dict[str, Any]:
+    """What every answer has: the model, errors, usage, and the time of `elapsed` seconds."""
+    return {
+        "model": model_ref(found.model),
+        "errors": item_errors(found.errors),
+        "usage": _usage(found.usage),
+        "timing": _timing(found.timing, elapsed),
+    }
 
 
 def model_message(model: Bundle) -> pb.Model:
     """One entry of ListModels."""
+    makes_vectors = pooled_output(model.pooling) in model.outputs
     poolings = {name: number for number, name in POOLINGS.items()}
     message = pb.Model(
         model=model_ref(model),
         task=model.task,
         max_length=model.max_length,
-        dimensions=model.hidden_size,
+        dimensions=model.hidden_size if makes_vectors else 0,
         pooling=types.Pooling.ValueType(poolings.get(model.pooling, 0)),  # type: ignore[call-overload]
         normalize=model.normalize,
         prompt_names=sorted(model.prompts),
+        labels=model.head.labels if model.head else (),
+        token_labels=model.token_labels,
     )
-    if model.created:
-        message.create_time.CopyFrom(Timestamp(seconds=model.created))
+    _set_time(message, model)
     return message
 
 
-def model_ref(model: Bundle) -> types.ModelRef:
-    """A model, all three fields set."""
-    return types.ModelRef(name=model.name, version=model.version, digest=model.digest)
+def head_message(target: Target) -> pb.Model:
+    """One entry of ListModels, for a head, which with its trunk is a target."""
+    head, trunk = target.head, target.model
+    assert head is not None  # noqa: S101 (a head's digest was resolved)
+    message = pb.Model(
+        model=model_ref(head),
+        task=head.task,
+        max_length=trunk.max_length,
+        labels=head.head.labels,
+        trunk=model_ref(trunk),
+    )
+    _set_time(message, head)
+    return message
+
+
+def _set_time(message: pb.Model, bundle: Folder) -> None:
+    if bundle.created:
+        message.create_time.CopyFrom(Timestamp(seconds=bundle.created))
+
+
+def model_ref(bundle: Folder) -> types.ModelRef:
+    """A bundle, all three fields set."""
+    return types.ModelRef(name=bundle.name, version=bundle.version, digest=bundle.digest)
 
 
 def item_errors(errors: Mapping[int, TriptychError]) -> list[types.ItemError]:

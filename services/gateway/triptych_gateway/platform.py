@@ -6,13 +6,16 @@ from typing import Protocol
 from triptych_bundles.manifest import Bundle
 from triptych_gateway.catalog import Catalog
 from triptych_gateway.tasks import (
+    Analyzed,
+    ChosenHead,
     Detokenized,
-    Embedded,
-    EmbedOptions,
     Input,
     Origin,
     Pair,
+    Ranked,
+    Ranking,
     Similarities,
+    Task,
     TextOptions,
     TokenIds,
     Tokens,
@@ -20,7 +23,7 @@ from triptych_gateway.tasks import (
 
 
 class Platform(Protocol):
-    """Every task, for a model that is resolved already.
+    """Every task, for a model that is resolved already and can do it.
 
     All methods refuse with Overloaded when full, and raise DeadlineExceeded, Unavailable or
     Internal for the request as a whole; bad inputs come back in `errors`, by index. Cancelling
@@ -31,15 +34,30 @@ class Platform(Protocol):
     def catalog(self) -> Catalog:
         """The models."""
 
-    async def embed(
+    async def analyze(
         self,
         model: Bundle,
         inputs: Sequence[Input],
         text: TextOptions,
-        options: EmbedOptions,
+        tasks: Sequence[Task],
         origin: Origin,
-    ) -> Embedded:
-        """Embeddings of inputs."""
+    ) -> Analyzed:
+        """A result for each of the tasks, all of one pass of the inputs through the encoder.
+
+        Entities come without what the texts say there.
+        """
+
+    async def rank(
+        self,
+        model: Bundle,
+        head: ChosenHead | None,
+        ranking: Ranking,
+        text: TextOptions,
+        origin: Origin,
+    ) -> Ranked:
+        """Documents by relevance: by what `head` makes of query and document read together, or
+        without one by cosine. Raises what is wrong with the query, which it calls `query`.
+        """
 
     async def similarity(
         self, model: Bundle, pairs: Sequence[Pair], text: TextOptions, origin: Origin

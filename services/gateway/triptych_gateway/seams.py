@@ -1,11 +1,12 @@
 """The seams of the pipeline: the stages it submits to and the calls it makes there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from triptych_bundles.manifest import Bundle
 from triptych_gateway.entries import StageCall
-from triptych_gateway.tasks import EmbedOptions, Origin, TextOptions
+from triptych_gateway.tasks import ChosenHead, Origin, RankOptions, Task, TextOptions
 
 
 class SubmitsWork(Protocol):
@@ -24,13 +25,17 @@ class SubmitsWork(Protocol):
 
 
 class Calls(Protocol):
-    """Makes the calls of the stages: the seam to the wire."""
+    """Makes the calls of the stages: the seam to the wire.
+
+    `outputs` are names of the graph's outputs; `inputs` says which of them each task reads.
+    """
 
     def tokenize(self, model: Bundle, text: TextOptions) -> StageCall: ...
     def detokenize(self, model: Bundle, include_special_tokens: bool) -> StageCall: ...
-    def encode(self, model: Bundle, options: EmbedOptions) -> StageCall: ...
-    def embed(self, model: Bundle, options: EmbedOptions) -> StageCall: ...
+    def encode(self, model: Bundle, outputs: Sequence[str]) -> StageCall: ...
+    def answer(self, model: Bundle, tasks: Sequence[Task], inputs: Sequence[int]) -> StageCall: ...
     def similarity(self, model: Bundle) -> StageCall: ...
+    def rank(self, model: Bundle, head: ChosenHead | None, options: RankOptions) -> StageCall: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from triptych_gateway.bounds import Bounds, Names
 from triptych_gateway.guard import Guard
 from triptych_gateway.messages import (
     embed_response,
+    head_message,
     model_message,
     read_embed_options,
     read_inputs,
@@ -22,31 +23,37 @@ from triptych_gateway.messages import (
     similarity_response,
 )
 from triptych_gateway.platform import Platform
+from triptych_gateway.routing import Router
 from triptych_gateway.settings import GatewaySettings
 from triptych_gateway.target import Target
+from triptych_gateway.task_messages import (
+    analyze_response,
+    classify_response,
+    rank_response,
+    read_analyze_inputs,
+    read_classify_options,
+    read_ranking,
+    read_tag_options,
+    read_tasks,
+    read_texts,
+    tag_response,
+)
 from triptych_gateway.tasks import Origin, Pair
-from triptych_servicekit.errors import Unimplemented
 
 Context = grpc.aio.ServicerContext
 
 INPUTS: Final = Names("inputs[{}]", "inputs[{}].pair.first", "inputs[{}].pair.second")
 PAIRS: Final = Names("pairs[{}]")
-
-
-def _not_offered(what: str) -> Any:
-    """A method that is in the contract and not here yet."""
-
-    async def refuse(*_: object) -> None:
-        raise Unimplemented(f"{what} is not offered yet")
-
-    return refuse
+DOCUMENTS: Final = Names("documents[{}]", "query", "documents[{}]")
 
 
 class GatewayServicer(rpc.GatewayServiceServicer):
     """Text in, answer out. Errors are turned into statuses by servicekit's interceptor."""
 
-    def __init__(self, platform: Platform, settings: GatewaySettings) -> None:
-        self._guard = Guard(platform, Bounds.of(settings.requests))
+    def __init__(
+        self, platform: Platform, settings: GatewaySettings, router: Router | None = None
+    ) -> None:
+        self._guard = Guard(platform, Bounds.of(settings.requests), router or Router())
         self._timeout = settings.requests.timeout
 
     async def Embed(  # noqa: N802
@@ -62,7 +69,7 @@ class GatewayServicer(rpc.GatewayServiceServicer):
             read_inputs(request.inputs),
             INPUTS,
             read_text_options(request.text),
-            read_embed_options(request),
+            read_embed_options(request.options, request.pooling),
             origin,
         )
         return embed_response(embedded, time.perf_counter() - started)
@@ -80,19 +87,85 @@ class GatewayServicer(rpc.GatewayServiceServicer):
         found = await self._guard.similarity(target, pairs, PAIRS, text, origin)
         return similarity_response(found, time.perf_counter() - started)
 
+    async def Classify(  # noqa: N802
+        self, request: pb.ClassifyRequest, context: Context[Any, Any]
+    ) -> pb.ClassifyResponse:
+        """Classes."""
+        started = time.perf_counter()
+        origin = self._origin(context)
+        target = self._resolve(request.model)
+        self._guard.bounds.check_count(len(request.inputs), "inputs")
+        found = await self._guard.classify(
+            target,
+            read_inputs(request.inputs),
+            INPUTS,
+            read_text_options(request.text),
+            read_classify_options(request.options),
+            origin,
+        )
+        return classify_response(found, time.perf_counter() - started)
+
+    async def TagTokens(  # noqa: N802
+        self, request: pb.TagTokensRequest, context: Context[Any, Any]
+    ) -> pb.TagTokensResponse:
+        """Entities."""
+        started = time.perf_counter()
+        origin = self._origin(context)
+        target = self._resolve(request.model)
+        self._guard.bounds.check_count(len(request.inputs), "inputs")
+        found = await self._guard.tag(
+            target,
+            read_texts(request.inputs),
+            INPUTS,
+            read_text_options(request.text),
+            read_tag_options(request.options),
+            origin,
+        )
+        return tag_response(found, time.perf_counter() - started)
+
+    async def Rank(  # noqa: N802
+        self, request: pb.RankRequest, context: Context[Any, Any]
+    ) -> pb.RankResponse:
+        """Documents by relevance."""
+        started = time.perf_counter()
+        origin = self._origin(context)
+        target = self._resolve(request.model)
+        self._guard.bounds.check_count(len(request.documents), "documents")
+        ranking, text = read_ranking(request), read_text_options(request.text)
+        found = await self._guard.rank(target, ranking, DOCUMENTS, text, origin)
+        return rank_response(found, request, time.perf_counter() - started)
+
+    async def Analyze(  # noqa: N802
+        self, request: pb.AnalyzeRequest, context: Context[Any, Any]
+    ) -> pb.AnalyzeResponse:
+        """Several tasks of one pass."""
+        started = time.perf_counter()
+        origin = self._origin(context)
+        target = self._resolve(request.model)
+        self._guard.bounds.check_count(len(request.inputs), "inputs")
+        self._guard.bounds.check_tasks(len(request.tasks))
+        tasks = read_tasks(request.tasks)
+        found = await self._guard.analyze(
+            target,
+            read_analyze_inputs(request.inputs, tasks),
+            INPUTS,
+            read_text_options(request.text),
+            tasks,
+            origin,
+        )
+        return analyze_response(found, time.perf_counter() - started)
+
     async def ListModels(  # noqa: N802
         self,
         request: pb.ListModelsRequest,  # noqa: ARG002
         context: Context[Any, Any],  # noqa: ARG002
     ) -> pb.ListModelsResponse:
         """The models."""
-        models = self._guard.platform.catalog.models()
-        return pb.ListModelsResponse(models=[model_message(model) for model in models])
-
-    Classify = _not_offered("classification")
-    TagTokens = _not_offered("token classification")
-    Rank = _not_offered("ranking")
-    Analyze = _not_offered("doing several tasks at once")
+        catalog = self._guard.platform.catalog
+        models = [model_message(model) for model in catalog.models()]
+        targets = [catalog.resolve("", digest=head.digest) for head in catalog.heads()]
+        heads = list(map(head_message, targets))
+        return pb.ListModelsResponse(models=[*models, *heads])
 
     def _resolve(self, model: types.ModelRef) -> Target:
         return self._guard.platform.catalog.resolve(model.name, model.version, model.digest)

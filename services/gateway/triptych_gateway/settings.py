@@ -24,7 +24,7 @@ class Http:
     port: int = setting(8080, "Port of the REST listener.", minimum=0, maximum=65535)
     max_body_bytes: int = setting(16 * groups.MEBIBYTE, "Largest request body.", minimum=1024)
     max_buffered_bytes: int = setting(
-        256 * groups.MEBIBYTE, "Large bodies being read, all together.", minimum=1024
+        128 * groups.MEBIBYTE, "Large bodies of all requests in progress.", minimum=1024
     )
 
 
@@ -47,6 +47,10 @@ class Requests:
     max_concurrent_requests: int = setting(4096, "Requests in progress, all routes.", minimum=1)
     max_client_batch_size: int = setting(2048, "Inputs of one request.", minimum=1)
     max_input_characters: int = setting(65_536, "Characters of one input.", minimum=1)
+    max_tasks: int = setting(8, "Tasks of one request to analyze.", minimum=1)
+    max_scores: int = setting(
+        1_048_576, "Scores of one answer: inputs times classes, or tokens to tag.", minimum=1
+    )
     timeout: float = setting(
         60.0, "Seconds a request may take; clients can ask for less.", minimum=0.001
     )
@@ -91,6 +95,22 @@ class Retries:
 
 
 @dataclass(frozen=True, slots=True)
+class Models(groups.Models):
+    """Which bundles answer. The gateway holds none of them, it knows what there is."""
+
+    hold_off: float = setting(
+        5.0,
+        "Seconds for which a bundle that a stage does not hold yet is not tried again, while the"
+        " one before it answers.",
+        minimum=0,
+        maximum=3600,
+    )
+    max_shadow_requests: int = setting(
+        8, "Requests to shadows in progress; more are dropped. 0: none are made.", minimum=0
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """All groups of the gateway."""
 
@@ -105,4 +125,4 @@ class GatewaySettings:
     retries: Retries = field(default_factory=Retries)
     lifecycle: groups.Lifecycle = field(default_factory=groups.Lifecycle)
     telemetry: groups.Telemetry = field(default_factory=groups.Telemetry)
-    models: groups.Models = field(default_factory=groups.Models)
+    models: Models = field(default_factory=Models)

@@ -3,17 +3,18 @@
 Each work is one request's part of a stage call; each result is its part of the answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_gateway.tasks import Input
+from triptych_gateway.tasks import Input, TaskResult
 from triptych_servicekit.errors import TriptychError
 
 Ints = NDArray[np.int32]
+Arrays = tuple[NDArray[Any], ...]
 Errors = Mapping[int, TriptychError]
 
 
@@ -33,6 +34,34 @@ class TokenizeWork:
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the tokens of S sequences are in their texts.
+
+    `lengths` [S]; of all T tokens `offsets` [T, 2] in code points, `word_ids` [T] and
+    `special_tokens_mask` [T].
+    """
+
+    lengths: Ints
+    offsets: Ints
+    word_ids: Ints
+    special_tokens_mask: Ints
+
+    def without(self, sequences: Collection[int]) -> "Layout":
+        """The layout of the other sequences."""
+        if not sequences:
+            return self
+        keep = np.ones(len(self.lengths), bool)
+        keep[list(sequences)] = False
+        tokens = np.repeat(keep, self.lengths)
+        return Layout(
+            self.lengths[keep],
+            self.offsets[tokens],
+            self.word_ids[tokens],
+            self.special_tokens_mask[tokens],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class TokenizeResult:
     """Sequences of the inputs without error: `input_ids` [T] in all, `lengths` a row each.
 
@@ -43,6 +72,7 @@ class TokenizeResult:
     lengths: Ints
     token_type_ids: Ints | None
     offsets: Ints | None
+    word_ids: Ints | None
     special_tokens_mask: Ints | None
     total_tokens: Ints
     kept_tokens: Ints
@@ -77,19 +107,34 @@ class EncodeWork:
 
 
 @dataclass(frozen=True, slots=True)
-class RowsResult:
-    """Rows of an answer, for the items without error: vectors, embeddings or scores."""
+class EncodeResult:
+    """An array for each output that was asked for, over the sequences without error.
 
-    rows: NDArray[Any]
+    Pooled vectors [S, H] and logits [S, labels] have a row each, logits of tokens [T, labels] as
+    many as the sequence has tokens.
+    """
+
+    arrays: Arrays
     errors: Errors
     time: StageTime
 
 
 @dataclass(frozen=True, slots=True)
-class EmbedWork:
-    """Pooled vectors [N, H] to make embeddings of."""
+class AnswerWork:
+    """Outputs of the encoder for `count` items, and their layout where a task reads it."""
 
-    vectors: NDArray[np.float32]
+    arrays: Arrays
+    count: int
+    layout: Layout | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerResult:
+    """A result for each task, of the items without error."""
+
+    results: Sequence[TaskResult]
+    errors: Errors
+    time: StageTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +144,33 @@ class SimilarityWork:
     vectors: NDArray[np.float32]
     first: Ints
     second: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class RowsResult:
+    """Rows of an answer, for the items without error."""
+
+    rows: NDArray[Any]
+    errors: Errors
+    time: StageTime
+
+
+@dataclass(frozen=True, slots=True)
+class RankWork:
+    """Documents to rank, a row each, and the query's vector [1, H].
+
+    Without a query the rows are of query and document read together.
+    """
+
+    documents: NDArray[np.float32]
+    query: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RankResult:
+    """Rows of the documents, best first, with their scores; or why there are none."""
+
+    document_index: Ints
+    scores: NDArray[np.float32]
+    error: TriptychError | None
+    time: StageTime

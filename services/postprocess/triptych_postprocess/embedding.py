@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_postprocess.outcome import Errors, Outcome, failing, living
+from triptych_postprocess.quantizing import to_bits, to_int8
 from triptych_postprocess.vectors import average, finite_rows, normalize
 from triptych_servicekit.errors import Internal, InvalidArgument
 
@@ -18,6 +19,7 @@ class EmbedOptions:
     normalize: bool
     dimensions: int
     dtype: np.dtype[Any]
+    """float32, float16, int8 (see `to_int8`), or uint8 for a bit a dimension (see `to_bits`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,19 @@ class Pooled:
         return len(self.windows.first_rows) if self.windows else len(self.vectors)
 
 
-def group_windows(item_index: NDArray[np.int32], token_counts: NDArray[np.int32] | None) -> Windows:
-    """Windows of [S] item indices, which must ascend from 0 without a gap.
+def group_windows(
+    item_index: NDArray[np.int32],
+    token_counts: NDArray[np.int32] | None,
+    field: str = "item_index",
+) -> Windows:
+    """Windows of [S] item indices, which must ascend from 0 without a gap; `field` is their place.
 
     Without token counts all windows weigh the same. Raises InvalidArgument.
     """
     steps = np.diff(item_index, prepend=np.int32(-1))
     if not len(steps) or steps[0] != 1 or not np.isin(steps, (0, 1)).all():
-        message = "item_index must begin with 0 and ascend by 0 or 1"
-        raise InvalidArgument(message, field="item_index")
+        message = f"{field} must begin with 0 and ascend by 0 or 1"
+        raise InvalidArgument(message, field=field)
     if token_counts is None:
         token_counts = np.ones(len(item_index), np.int32)
     if token_counts.shape != item_index.shape or token_counts.min() < 1:
@@ -60,8 +66,10 @@ def group_windows(item_index: NDArray[np.int32], token_counts: NDArray[np.int32]
     return Windows(np.flatnonzero(steps), token_counts)
 
 
-def embed(pooled: Pooled, options: EmbedOptions, errors: Errors) -> Outcome:
+def embed(pooled: Pooled, options: EmbedOptions, errors: Errors) -> Outcome[NDArray[Any]]:
     """Embeddings [K, dimensions] of the items not in `errors` and without other error.
+
+    Of bits there are [K, ceil(dimensions / 8)] bytes.
 
     An item with a vector that is not finite fails alone, and so does one whose numbers do not fit
     the type asked for.
@@ -86,11 +94,17 @@ def _silenced(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _convert(rows: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype == np.int8:
+        return to_int8(rows)
+    if dtype == np.uint8:
+        return to_bits(rows)
     with np.errstate(over="ignore"):
         return rows.astype(dtype, copy=False)
 
 
-def _without_overflow(outcome: Outcome, alive: NDArray[np.bool_]) -> Outcome:
+def _without_overflow(
+    outcome: Outcome[NDArray[Any]], alive: NDArray[np.bool_]
+) -> Outcome[NDArray[Any]]:
     fits = finite_rows(outcome.rows)
     if fits.all():
         return outcome

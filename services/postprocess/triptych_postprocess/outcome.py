@@ -1,9 +1,9 @@
-"""What became of a batch: rows of the survivors, and an error for each of the others."""
+"""What became of a batch: what was made of the survivors, and an error for each of the others."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +11,31 @@ from numpy.typing import NDArray
 from triptych_servicekit.callers import Caller
 from triptych_servicekit.errors import DeadlineExceeded, TriptychError
 
+R_co = TypeVar("R_co", covariant=True)
+
 Errors = dict[int, TriptychError]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """`rows` are dense over the items without error, in their order."""
+class Outcome(Generic[R_co]):
+    """`rows` tell of the items without error only, in their order."""
 
-    rows: NDArray[Any]
+    rows: R_co
     errors: Errors
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[R_co]):
+    """Work on `count` items whose arrays have been checked."""
+
+    count: int
+    size: int
+    """What it costs, in bytes of vectors that are scaled in the same time; small work is done at
+    once."""
+    output: int
+    """Bytes of the answer, at most."""
+    work: Callable[[Errors], Outcome[R_co]]
+    """Does it for the items that have no error yet; their errors come back among the others."""
 
 
 def expired(callers: Sequence[Caller]) -> Errors:

@@ -17,6 +17,13 @@ class Listen(groups.Listen):
 
 
 @dataclass(frozen=True, slots=True)
+class Admin(groups.Admin):
+    """The admin port of postprocess on one machine."""
+
+    port: int = setting(9203, "Port of the admin listener.", minimum=0, maximum=65535)
+
+
+@dataclass(frozen=True, slots=True)
 class Computing:
     """Where the arithmetic is done."""
 
@@ -24,8 +31,17 @@ class Computing:
     max_inline_bytes: int = setting(
         groups.MEBIBYTE,
         "Vectors of up to this size are computed at once, which takes less than handing them to a"
-        " thread.",
+        " thread. Other arithmetic counts as so many bytes as are scaled in its time.",
         minimum=0,
+    )
+    max_call_tokens: int = setting(
+        262_144, "Most tokens of one call that finds entities.", minimum=16
+    )
+    max_output_bytes: int = setting(
+        32 * groups.MEBIBYTE,
+        "Largest answer of one call, before anything is left out of it: all classes of a head"
+        " count, and all tokens as entities.",
+        minimum=1024,
     )
 
 
@@ -39,4 +55,5 @@ class PostprocessSettings:
     lifecycle: groups.Lifecycle = field(default_factory=groups.Lifecycle)
     telemetry: groups.Telemetry = field(default_factory=groups.Telemetry)
     models: groups.Models = field(default_factory=groups.Models)
+    admin: Admin = field(default_factory=Admin)
     computing: Computing = field(default_factory=Computing)

@@ -6,11 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_postprocess.outcome import Errors, Outcome, failing, living
-from triptych_postprocess.vectors import finite_rows, normalize
+from triptych_postprocess.vectors import Vectors, cosines, finite_rows, normalize
 from triptych_servicekit.errors import Internal, InvalidArgument
-
-# Pairs gathered at a time, so that many pairs of few vectors take no more memory than few pairs.
-BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +18,7 @@ class Pairs:
     second: NDArray[np.int32]
 
 
-def similarity(vectors: NDArray[np.floating], pairs: Pairs, errors: Errors) -> Outcome:
+def similarity(vectors: NDArray[np.floating], pairs: Pairs, errors: Errors) -> Outcome[Vectors]:
     """Cosines float32 [K] of the pairs not in `errors` and without other error, from -1 to 1.
 
     The cosine with a vector of zeros is 0. A pair whose index is out of range, or one of whose
@@ -36,7 +33,7 @@ def similarity(vectors: NDArray[np.floating], pairs: Pairs, errors: Errors) -> O
     broken = Internal("the encoder's vector is not finite")
     errors |= dict.fromkeys(alive[~sound].tolist(), broken)
     units = normalize(np.where(finite[:, np.newaxis], vectors, 0).astype(np.float32))
-    return Outcome(_cosines(units, first[sound], second[sound]), errors)
+    return Outcome(cosines(units, first[sound], units, second[sound]), errors)
 
 
 def _range_errors(pairs: Pairs, rows: int) -> Errors:
@@ -46,13 +43,3 @@ def _range_errors(pairs: Pairs, rows: int) -> Errors:
         error = InvalidArgument(message, field=name)
         errors |= failing((index < 0) | (index >= rows), error)
     return errors
-
-
-def _cosines(
-    units: NDArray[np.float32], first: NDArray[np.int32], second: NDArray[np.int32]
-) -> NDArray[np.float32]:
-    cosines = np.empty(len(first), np.float32)
-    for start in range(0, len(first), BLOCK):
-        rows = slice(start, start + BLOCK)
-        cosines[rows] = np.einsum("ph,ph->p", units[first[rows]], units[second[rows]])
-    return cosines.clip(-1, 1)

@@ -1,5 +1,7 @@
 """Metrics of postprocess."""
 
+from typing import Any
+
 from triptych_postprocess.outcome import Outcome
 from triptych_postprocess.workers import Done
 from triptych_servicekit.metrics import Metrics
@@ -16,11 +18,10 @@ class PostprocessMetrics(Metrics):
         self._items = self.counter("items", "Items taken on.", task)
         self._failed = self.counter("failed_items", "Items that failed.", ("task", "reason"))
 
-    def observe_call(self, task: str, done: Done[Outcome]) -> None:
-        """Count a finished call."""
-        outcome = done.value
+    def observe_call(self, task: str, items: int, done: Done[Outcome[Any]]) -> None:
+        """Count a finished call of so many items."""
         self._queue_seconds.labels(task).observe(done.queue)
         self._seconds.labels(task).observe(done.compute)
-        self._items.labels(task).inc(len(outcome.rows) + len(outcome.errors))
-        for error in outcome.errors.values():
+        self._items.labels(task).inc(items)
+        for error in done.value.errors.values():
             self._failed.labels(task, error.reason).inc()

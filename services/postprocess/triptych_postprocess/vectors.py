@@ -5,6 +5,9 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 
+# Pairs gathered at a time, so that many pairs of few vectors take no more memory than few pairs.
+BLOCK = 1024
+
 
 def finite_rows(vectors: NDArray[np.floating]) -> NDArray[np.bool_]:
     """bool [N]: rows without infinity and NaN."""
@@ -39,3 +42,20 @@ def average(
     sums = np.add.reduceat(wide, first_rows, axis=0)
     totals = np.add.reduceat(weights.astype(np.float64), first_rows)
     return (sums / totals[:, np.newaxis]).astype(np.float32)
+
+
+def cosines(
+    units: Vectors,
+    rows: NDArray[np.integer],
+    other_units: Vectors,
+    other_rows: NDArray[np.integer],
+) -> Vectors:
+    """[P] cosines of row `rows[p]` of the one and row `other_rows[p]` of the other, from -1 to 1.
+
+    Both are of length 1; with a row of zeros the cosine is 0.
+    """
+    made = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), BLOCK):
+        block = slice(start, start + BLOCK)
+        made[block] = np.einsum("ph,ph->p", units[rows[block]], other_units[other_rows[block]])
+    return made.clip(-1, 1)

@@ -1,12 +1,12 @@
 """Calls cut into chunks: the unit that a thread takes, and after which calls take turns."""
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
 from triptych_servicekit.callers import Caller
+from triptych_servicekit.together import together
 from triptych_tokenizer.workers import Done, Workers
 
 T = TypeVar("T")
@@ -57,9 +57,7 @@ async def run_chunks(
         for number, run in waiting:
             chunks[number] = Chunk(run, await workers.run(partial(work, run)))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(workers.threads, len(rows))):
-            group.create_task(lane())
+    await together([lane() for _ in range(min(workers.threads, len(rows)))])
     return [chunks[number] for number in range(len(rows))]
 
 

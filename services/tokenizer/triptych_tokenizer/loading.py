@@ -24,6 +24,12 @@ def load_tokenizer(bundle: Bundle) -> ModelTokenizer:
     return model
 
 
+def size(bundle: Bundle) -> int:
+    """Bytes of what is read of a bundle to serve it; the graph is none of it."""
+    record = bundle.files.get(TOKENIZER_FILE)
+    return record.bytes if record else 0
+
+
 def _open(bundle: Bundle) -> tuple[Tokenizer, Vocabulary]:
     path = bundle.file(TOKENIZER_FILE)
     try:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from triptych_tokenizer.options import Plan
 from triptych_tokenizer.ragged import run_indices, run_starts
 from triptych_tokenizer.template import RUNS, Template
-from triptych_tokenizer.tokens import NO_WORD, Tokens
+from triptych_tokenizer.tokens import Tokens
+from triptych_tokenizer.words import NO_WORD
 
 Column = NDArray[np.int32]
 NO_TEXT = -1

@@ -12,7 +12,7 @@ from triptych_servicekit.callers import Caller, read_callers
 from triptych_servicekit.errors import TriptychError
 from triptych_servicekit.groups import Limits
 from triptych_servicekit.items import check_count, write_errors
-from triptych_servicekit.registry import Registry
+from triptych_servicekit.registry import Held, LiveRegistry
 from triptych_servicekit.tensors import to_tensor
 from triptych_tokenizer.engine import Engine
 from triptych_tokenizer.model import ModelTokenizer
@@ -30,7 +30,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class TokenizerServicer(rpc.TokenizerServiceServicer):
     """Serves TokenizerService."""
 
-    def __init__(self, models: Registry[ModelTokenizer], engine: Engine, limits: Limits) -> None:
+    def __init__(
+        self, models: LiveRegistry[ModelTokenizer], engine: Engine, limits: Limits
+    ) -> None:
         self._models = models
         self._engine = engine
         self._limits = limits
@@ -39,7 +41,12 @@ class TokenizerServicer(rpc.TokenizerServiceServicer):
         self, request: pb.TokenizeRequest, context: Context
     ) -> pb.TokenizeResponse:
         """Token sequences of every item that can be tokenized."""
-        held = self._models.find(request.model)
+        async with self._models.use(request.model, context) as held:
+            return await self._tokenize(held, request, context)
+
+    async def _tokenize(
+        self, held: Held[ModelTokenizer], request: pb.TokenizeRequest, context: Context
+    ) -> pb.TokenizeResponse:
         check_count(len(request.inputs), self._limits.max_items, "inputs")
         callers = self._callers(request.contexts, len(request.inputs), context)
         items, options = read_items(request.inputs), read_options(request.options)
@@ -57,7 +64,12 @@ class TokenizerServicer(rpc.TokenizerServiceServicer):
         self, request: pb.DetokenizeRequest, context: Context
     ) -> pb.DetokenizeResponse:
         """The text of every sequence that can be decoded."""
-        held = self._models.find(request.model)
+        async with self._models.use(request.model, context) as held:
+            return await self._detokenize(held, request, context)
+
+    async def _detokenize(
+        self, held: Held[ModelTokenizer], request: pb.DetokenizeRequest, context: Context
+    ) -> pb.DetokenizeResponse:
         vocab_size = held.value.vocabulary.vocab_size
         sequences = read_sequences(request.sequences, self._limits.max_items, vocab_size)
         callers = self._callers(request.contexts, len(sequences), context)

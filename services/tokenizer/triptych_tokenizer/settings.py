@@ -17,6 +17,13 @@ class Listen(groups.Listen):
 
 
 @dataclass(frozen=True, slots=True)
+class Admin(groups.Admin):
+    """The tokenizer's admin port on one machine."""
+
+    port: int = setting(9201, "Port of the admin listener.", minimum=0, maximum=65535)
+
+
+@dataclass(frozen=True, slots=True)
 class Tokenizing:
     """How much text is taken on, and how it is cut into work. Characters are code points."""
 
@@ -57,4 +64,5 @@ class TokenizerSettings:
     lifecycle: groups.Lifecycle = field(default_factory=groups.Lifecycle)
     telemetry: groups.Telemetry = field(default_factory=groups.Telemetry)
     models: groups.Models = field(default_factory=groups.Models)
+    admin: Admin = field(default_factory=Admin)
     tokenizing: Tokenizing = field(default_factory=Tokenizing)

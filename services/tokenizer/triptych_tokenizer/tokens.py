@@ -10,8 +10,21 @@ from tokenizers import Encoding
 
 from triptych_tokenizer.options import Columns
 from triptych_tokenizer.ragged import run_starts
+from triptych_tokenizer.words import NO_WORD, Spans, WordRule, number_words
 
-NO_WORD = -1
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """K texts of a batch: text k is text `slots[k] % 2` of item `slots[k] // 2`."""
+
+    prompt: str
+    """What stands before each when it is tokenized."""
+    own: Sequence[str]
+    slots: Sequence[int]
+
+    def prompted(self) -> list[str]:
+        """The texts as the tokenizer reads them."""
+        return [self.prompt + text for text in self.own]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +47,24 @@ class Tokens:
 
 
 def collect(
-    count: int, encodings: Sequence[Encoding], slots: Sequence[int], columns: Columns
+    count: int, texts: Texts, encodings: Sequence[Encoding], rule: WordRule, columns: Columns
 ) -> Tokens:
-    """Tokens of `count` items; encoding k is text `slots[k] % 2` of item `slots[k] // 2`."""
+    """Tokens of `count` items from the encodings of their texts."""
     lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
     total = int(lengths.sum())
     # fromiter over one flat iterator is the cheapest way out of the library's Python lists
     ids = np.fromiter(chain.from_iterable(e.ids for e in encodings), np.int32, total)
-    offsets = _offsets(encodings, total) if columns.offsets else None
-    words = _word_ids(encodings, total) if columns.word_ids else None
-    return _placed(count, ids, offsets, words, lengths, slots)
+    offsets = _offsets(encodings, total) if columns.traced else None
+    words = None
+    if columns.word_ids and offsets is not None:
+        words = number_words(rule, Spans(ids, offsets, lengths, texts.own, len(texts.prompt)))
+    return _placed(count, ids, offsets if columns.offsets else None, words, lengths, texts.slots)
 
 
 def wrap(
     count: int, arrays: Sequence[NDArray[np.int32]], slots: Sequence[int], columns: Columns
 ) -> Tokens:
-    """Tokens of items that came as ids; see `collect`."""
+    """Tokens of items that came as ids; array k is text `slots[k] % 2` of item `slots[k] // 2`."""
     lengths = np.fromiter(map(len, arrays), np.int64, len(arrays))
     total = int(lengths.sum())
     ids = np.concatenate([np.empty(0, np.int32), *arrays])
@@ -103,8 +118,3 @@ def _pooled(
 def _offsets(encodings: Sequence[Encoding], total: int) -> NDArray[np.int32]:
     pairs = chain.from_iterable(encoding.offsets for encoding in encodings)
     return np.fromiter(chain.from_iterable(pairs), np.int32, total * 2).reshape(total, 2)
-
-
-def _word_ids(encodings: Sequence[Encoding], total: int) -> NDArray[np.int32]:
-    words = chain.from_iterable(encoding.word_ids for encoding in encodings)
-    return np.fromiter((NO_WORD if word is None else word for word in words), np.int32, total)

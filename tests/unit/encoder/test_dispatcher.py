@@ -1,16 +1,38 @@
 """The dispatcher, with the arithmetic backend and real threads."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.unit.encoder.dispatching import HIDDEN_SIZE, dispatching, submission, submit
 from triptych_encoder.arithmetic_backend import ArithmeticBackend
-from triptych_encoder.backend import HIDDEN
+from triptych_encoder.backend import HIDDEN, PaddedBatch
 from triptych_encoder.dispatcher import Lane
 from triptych_servicekit.errors import DeadlineExceeded, Internal
+
+
+class GatedBackend(ArithmeticBackend):
+    """Its runs end once `gate` is open."""
+
+    def __init__(self) -> None:
+        super().__init__(HIDDEN_SIZE)
+        self.gate = threading.Event()
+
+    def run(self, batch: PaddedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
+        assert self.gate.wait(60)
+        return super().run(batch, outputs)
+
+
+async def taken(lane: Lane) -> None:
+    """Wait until nothing is queued: it runs, or is the batch that is ready ahead."""
+    async with asyncio.timeout(60):
+        while len(lane.queue):  # noqa: ASYNC110 (threads take from it)
+            await asyncio.sleep(0.001)
 
 
 def expected_mean(ids: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -43,27 +65,30 @@ async def test_one_pass_gives_every_output() -> None:
 
 
 async def test_what_queues_while_a_batch_runs_is_the_next_batch() -> None:
-    backend = ArithmeticBackend(HIDDEN_SIZE, seconds=0.05)
+    backend = GatedBackend()
     async with dispatching(backend, workers=1) as (dispatcher, lane):
         first = submit(dispatcher, lane, submission([[1]]))
-        await asyncio.sleep(0.01)
+        await taken(lane)
         ahead = submit(dispatcher, lane, submission([[2]]))
-        await asyncio.sleep(0.01)
+        await taken(lane)
         rest = [submit(dispatcher, lane, submission([[3 + n]])) for n in range(10)]
+        backend.gate.set()
         await asyncio.gather(*(work.done for work in (first, ahead, *rest)))
     assert backend.shapes == [(1, 1), (1, 1), (10, 1)]
 
 
 async def test_cancelled_and_expired_work_is_never_run() -> None:
-    backend = ArithmeticBackend(HIDDEN_SIZE, seconds=0.05)
+    backend = GatedBackend()
     async with dispatching(backend, workers=1) as (dispatcher, lane):
         running = [submit(dispatcher, lane, submission([[1 + n]])) for n in range(2)]
-        await asyncio.sleep(0.01)
+        await taken(lane)
         ahead = submit(dispatcher, lane, submission([[3]]))
-        await asyncio.sleep(0.005)
+        await taken(lane)
         cancelled = submit(dispatcher, lane, submission([[2, 2]]))
         cancelled.done.cancel()
         expired = submit(dispatcher, lane, submission([[3, 3, 3]]), timeout=0.001)
+        await asyncio.sleep(0.01)
+        backend.gate.set()
         await asyncio.gather(*(work.done for work in (*running, ahead, expired)))
     assert isinstance(expired.errors[0], DeadlineExceeded)
     assert all(width == 1 for _, width in backend.shapes)
@@ -101,3 +126,34 @@ async def test_two_models_share_the_workers() -> None:
         ]
         await asyncio.gather(*(work.done for work in works))
     assert [work.results[0][0, 0] for work in works] == pytest.approx(range(1, 11))
+
+
+async def test_a_model_is_removed_when_nothing_of_it_waits_or_runs() -> None:
+    backend = ArithmeticBackend(HIDDEN_SIZE, seconds=0.05)
+    async with dispatching(backend, workers=1) as (dispatcher, lane):
+        other = Lane(ArithmeticBackend(HIDDEN_SIZE), 64)
+        dispatcher.add(other)
+        works = [submit(dispatcher, lane, submission([[1] * 60])) for _ in range(3)]
+        removing = asyncio.ensure_future(dispatcher.remove(lane))
+        await asyncio.sleep(0.01)
+        works[-1].done.cancel()
+        await works[0].done
+        assert not removing.done()
+        await works[1].done
+        await asyncio.wait_for(removing, 1)
+        await asyncio.wait_for(dispatcher.remove(other), 1)
+        assert dispatcher.queued_tokens == 0
+
+
+async def test_a_model_can_be_removed_from_a_dispatcher_that_has_stopped() -> None:
+    async with dispatching(ArithmeticBackend(HIDDEN_SIZE, seconds=0.05), workers=1) as (
+        dispatcher,
+        lane,
+    ):
+        for _ in range(4):
+            submit(dispatcher, lane, submission([[1] * 60]))
+        await asyncio.sleep(0.01)
+        removing = asyncio.ensure_future(dispatcher.remove(lane))
+        await asyncio.sleep(0.01)
+        await dispatcher.stop()
+        await asyncio.wait_for(removing, 1)

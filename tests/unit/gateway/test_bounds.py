@@ -1,7 +1,8 @@
 import pytest
 
-from triptych_gateway.bounds import Bounds, Names, check_embed, check_text
+from triptych_gateway.bounds import Bounds, Names
 from triptych_gateway.local_platform import local_bundle
+from triptych_gateway.options import check_embed, check_text
 from triptych_gateway.settings import Requests
 from triptych_gateway.tasks import EmbedOptions, Input, Pair, TextOptions, TokenIds
 from triptych_servicekit.errors import InvalidArgument

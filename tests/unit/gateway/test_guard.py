@@ -1,21 +1,48 @@
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pytest
 
 from triptych_gateway.bounds import Bounds, Names
 from triptych_gateway.guard import Guard
-from triptych_gateway.local_platform import LocalPlatform, local_bundle
+from triptych_gateway.local_bundles import local_bundle, local_head, local_tagger
+from triptych_gateway.local_platform import LocalPlatform
 from triptych_gateway.pairs import distinct_texts
+from triptych_gateway.routing import Router
 from triptych_gateway.target import Target
-from triptych_gateway.tasks import EmbedOptions, Origin, Pair, TextOptions, TokenIds
+from triptych_gateway.tasks import (
+    ClassifyOptions,
+    EmbedOptions,
+    Origin,
+    Pair,
+    Ranking,
+    RankOptions,
+    TagOptions,
+    TaskOptions,
+    TextOptions,
+    TokenIds,
+)
 from triptych_servicekit.errors import InvalidArgument, Unavailable
 
+T = TypeVar("T")
 MODEL = local_bundle(dimensions=8)
 TARGET = Target(MODEL)
 INPUTS = Names("inputs[{}]")
 ORIGIN = Origin(time.monotonic() + 600, "test")
 STRICT = TextOptions("error", max_length=6)
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere(Router):
+    """Has another target answer, as when a stage does not hold the one that was meant."""
+
+    other: Target
+
+    async def run(self, target: Target, ask: Callable[[Target], Awaitable[T]]) -> T:
+        return await ask(self.other)
 
 
 @pytest.fixture
@@ -86,3 +113,52 @@ async def test_errors_of_the_whole_pass_through(guard: Guard, platform: LocalPla
     platform.problems.append("stopping")
     with pytest.raises(Unavailable):
         await guard.tokenize(TARGET, ["a"], INPUTS, TextOptions(), ORIGIN)
+
+
+async def test_what_is_asked_is_made_ready_for_whoever_answers() -> None:
+    meant, other = local_tagger("meant", dimensions=8), local_tagger("other", dimensions=4)
+    heads = [
+        local_head("moods", ("bad", "good"), trunk=meant),
+        local_head("moods", ("no", "yes", "so"), "2", trunk=other),
+    ]
+    platform = LocalPlatform([meant, other], heads)
+    guard = Guard(platform, Bounds(10, 20), Elsewhere(Target(other)))
+    target, text = Target(meant), TextOptions()
+    options = ClassifyOptions("moods")
+    classified = await guard.classify(target, ["ab"], INPUTS, text, options, ORIGIN)
+    assert classified.model is other
+    assert classified.classes.labels == ("no", "yes", "so")
+    several: list[TaskOptions] = [options, EmbedOptions(), TagOptions()]
+    analyzed = await guard.analyze(target, ["a1"], INPUTS, text, several, ORIGIN)
+    assert np.asarray(analyzed.results[1]).shape == (1, 4)
+
+
+async def test_ranking_counts_the_query_before_refused_documents(guard: Guard) -> None:
+    documents = ["", "ab", "x" * 21, "abc"]
+    ranking = Ranking("ab", documents, RankOptions())
+    found = await guard.rank(TARGET, ranking, Names("documents[{}]"), TextOptions(), ORIGIN)
+    assert sorted(found.document_index.tolist()) == [1, 3]
+    assert list(found.errors) == [0, 2]
+    assert found.usage.kept_tokens.tolist() == [11, 0, 4, 0, 5]
+
+
+async def test_entities_count_the_inputs_of_the_request() -> None:
+    tagger = local_tagger(dimensions=8)
+    guard = Guard(LocalPlatform([tagger]), Bounds(10, 20))
+    found = await guard.tag(
+        Target(tagger), ["", "a1", "x" * 21, "é"], INPUTS, TextOptions(), TagOptions(), ORIGIN
+    )
+    assert found.entities.item_index.tolist() == [1, 3]
+    assert list(found.entities.texts) == ["1", "é"]
+
+
+async def test_scores_of_all_tasks_together_are_bounded() -> None:
+    tagger = local_tagger(dimensions=8)
+    platform = LocalPlatform([tagger], [local_head("moods", ("bad", "good"), trunk=tagger)])
+    guard = Guard(platform, Bounds(10, 20, max_scores=8))
+    tasks: list[TaskOptions] = [ClassifyOptions("moods"), TagOptions()]
+    with pytest.raises(InvalidArgument) as caught:
+        await guard.analyze(Target(tagger), ["ab"], INPUTS, TextOptions(), tasks, ORIGIN)
+    assert (caught.value.field, caught.value.reason) == ("inputs", "OUTPUT_TOO_LARGE")
+    assert "up to 10 scores" in caught.value.message
+    await guard.analyze(Target(tagger), ["a"], INPUTS, TextOptions(), tasks, ORIGIN)

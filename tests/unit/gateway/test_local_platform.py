@@ -25,9 +25,11 @@ def test_the_table() -> None:
 
 async def test_an_embedding_is_a_normalised_mean() -> None:
     platform = LocalPlatform([MODEL])
-    found = await platform.embed(MODEL, ["a"], TextOptions(), EmbedOptions(), origin())
+    found = await platform.analyze(MODEL, ["a"], TextOptions(), [EmbedOptions()], origin())
     mean = (token_vectors([1], 8) + token_vectors([100], 8) + token_vectors([2], 8))[0] / 3
-    np.testing.assert_allclose(found.embeddings[0], mean / np.linalg.norm(mean), rtol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(found.results[0])[0], mean / np.linalg.norm(mean), rtol=1e-6
+    )
 
 
 async def test_pairs_lose_the_end_of_the_longer_text() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from array import array
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from triptych_gateway.bounds import Bounds
-from triptych_gateway.local_platform import LocalPlatform, local_bundle
+from triptych_gateway.local_bundles import local_head, local_tagger
+from triptych_gateway.local_platform import LocalPlatform
 from triptych_gateway.routes import build_app
 from triptych_gateway.routes.bodies import parse
 from triptych_gateway.routes.inputs import read_inputs
@@ -26,6 +28,10 @@ from triptych_servicekit.metrics import Metrics
 ROUTES = (
     "/v1/embeddings",
     "/api/v1/embed",
+    "/api/v1/classify",
+    "/api/v1/tag",
+    "/api/v1/rank",
+    "/api/v1/analyze",
     "/api/v1/similarity",
     "/api/v1/tokenize",
     "/api/v1/detokenize",
@@ -34,8 +40,25 @@ NAMES = (
     "model", "input", "inputs", "input_ids", "pairs", "source", "targets", "dimensions", "pooling",
     "normalize", "dtype", "encoding_format", "prompt_name", "truncate", "truncation_direction",
     "max_length", "skip_special_tokens", "add_special_tokens", "first", "second",
+    "head", "top_k", "raw_scores", "aggregation", "ignore_labels", "query", "documents", "top_n",
+    "return_documents", "tasks", "type",
 )  # fmt: skip
-WORDS = st.sampled_from(["local", "float", "base64", "cls", "left", "query", "float16", ""])
+WORDS = st.sampled_from(
+    [
+        "local",
+        "float",
+        "base64",
+        "cls",
+        "left",
+        "query",
+        "float16",
+        "embed",
+        "tag",
+        "moods",
+        "int8",
+        "",
+    ]
+)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40) | WORDS
 IDS = st.lists(st.integers(-2, 1_200_000), max_size=5)
 VALUES = st.recursive(
@@ -46,13 +69,15 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 BODIES = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=5)
+SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 BOUNDS = Bounds(max_inputs=4, max_characters=50)
 
 
 @pytest.fixture(scope="module")
 def app() -> Any:
     requests = Requests(max_client_batch_size=4, max_input_characters=50)
-    platform = LocalPlatform([local_bundle(dimensions=8)])
+    model = local_tagger("local", dimensions=8)
+    platform = LocalPlatform([model], [local_head("moods", ("bad", "good"), trunk=model)])
     return build_app(platform, GatewaySettings(requests=requests), Metrics("gateway"))
 
 
@@ -73,13 +98,38 @@ def check(response: httpx.Response) -> None:
         assert answer["error"]["type"] == "invalid_request_error"
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=SUPPRESSED)
 @given(path=st.sampled_from(ROUTES), body=BODIES)
 def test_any_object(app: Any, path: str, body: dict[str, Any]) -> None:
     check(asyncio.run(post(app, path, orjson.dumps(_finite(body)))))
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+KNOWN: dict[str, dict[str, Any]] = {
+    "/v1/embeddings": {"model": "local", "input": "ab"},
+    "/api/v1/embed": {"inputs": "ab"},
+    "/api/v1/classify": {"inputs": "ab", "head": "moods"},
+    "/api/v1/tag": {"inputs": "ab 1"},
+    "/api/v1/rank": {"query": "a", "documents": ["b", "c"]},
+    "/api/v1/similarity": {"source": "a", "targets": ["b"]},
+    "/api/v1/analyze": {"inputs": "ab", "tasks": [{"type": "embed"}, {"type": "tag"}]},
+    "/api/v1/tokenize": {"inputs": "ab"},
+    "/api/v1/detokenize": {"input_ids": [100]},
+}
+
+
+@settings(max_examples=300, suppress_health_check=SUPPRESSED)
+@given(
+    path=st.sampled_from(ROUTES), body=BODIES, dropped=st.sets(st.sampled_from(NAMES), max_size=1)
+)
+def test_any_change_of_a_good_request(
+    app: Any, path: str, body: dict[str, Any], dropped: set[str]
+) -> None:
+    good = {name: value for name, value in KNOWN[path].items() if name not in dropped}
+    changed = dict(list(body.items())[:1])
+    check(asyncio.run(post(app, path, orjson.dumps(_finite({**good, **changed})))))
+
+
+@settings(max_examples=100, suppress_health_check=SUPPRESSED)
 @given(path=st.sampled_from(ROUTES), content=st.binary(max_size=100))
 def test_any_bytes(app: Any, path: str, content: bytes) -> None:
     check(asyncio.run(post(app, path, content)))
@@ -140,9 +190,15 @@ def test_a_field_that_is_not_known_is_quoted_in_part() -> None:
 def test_inputs_of_all_kinds() -> None:
     value = ["a", [1, 2], {"first": "b", "second": "c"}]
     inputs, names = read_inputs(value, "inputs", BOUNDS)
-    assert inputs == ["a", TokenIds([1, 2]), Pair("b", "c")]
+    assert inputs == ["a", TokenIds(array("i", [1, 2])), Pair("b", "c")]
     assert names.of(1) == "inputs[1]"
     assert names.parts(2) == ("inputs[2].first", "inputs[2].second")
+
+
+def test_a_body_keeps_nothing_of_what_is_taken() -> None:
+    body = parse(EmbedBody, b'{"inputs":[[1,2]]}', BOUNDS)
+    assert body.take("inputs") == [[1, 2]]
+    assert body.inputs is None
 
 
 @pytest.mark.parametrize("value", ["a", [1, 2], {"first": "b", "second": "c"}])

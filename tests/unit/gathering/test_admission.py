@@ -29,9 +29,9 @@ def test_a_request_that_arrives_too_late_is_refused() -> None:
         admission.admit(1, later(-1)).__enter__()
 
 
-def saturated_admission(tokens: int) -> Admission:
-    """One that has measured about `tokens` a second."""
-    admission = Admission(Requests(max_queue_wait=2), lambda: True)
+def saturated_admission(tokens: int, max_queue_wait: float) -> Admission:
+    """One that has measured at most `tokens` a second; less where the machine is busy."""
+    admission = Admission(Requests(max_queue_wait=max_queue_wait), lambda: True)
     end = time.monotonic() + 0.6
     step = tokens // 100
     while time.monotonic() < end:
@@ -41,15 +41,19 @@ def saturated_admission(tokens: int) -> Admission:
 
 
 def test_the_wait_is_estimated_from_the_measured_rate() -> None:
-    admission = saturated_admission(10_000)
+    admission = saturated_admission(10_000, max_queue_wait=2)
     with (
-        admission.admit(15_000, later()),
-        admission.admit(15_000, later()),
+        admission.admit(100, later()),
+        admission.admit(30_000, later()),
         pytest.raises(Overloaded, match="estimated wait"),
     ):
         admission.admit(1, later()).__enter__()
-    with admission.admit(5_000, later()), pytest.raises(Overloaded):
-        admission.admit(1, later(0.01)).__enter__()
+
+
+def test_the_wait_must_fit_into_the_requests_own_time() -> None:
+    admission = saturated_admission(10_000, max_queue_wait=300)
+    with admission.admit(100_000, later()), pytest.raises(Overloaded, match="estimated wait"):
+        admission.admit(1, later(5)).__enter__()
 
 
 def test_an_idle_platform_measures_nothing() -> None:

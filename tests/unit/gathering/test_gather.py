@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from triptych_gateway.background import background
 from triptych_gateway.entries import Entry, Window
 from triptych_gateway.gather import Gatherer
 from triptych_gateway.retries import RetryBudget
@@ -19,8 +20,11 @@ from triptych_servicekit.errors import InvalidArgument, ModelNotLoaded, Overload
 
 @dataclass(eq=False)
 class MemoryReplica:
-    """Answers with the work itself; dies of `poison`, and `deaths` times of anything."""
+    """Answers with the work itself, once `gate` is open; dies of `poison`, and `deaths` times of
+    anything.
+    """
 
+    gate: asyncio.Event | None = None
     seconds: float = 0.0
     poison: Any = None
     deaths: int = 0
@@ -37,6 +41,8 @@ class MemoryReplica:
         self.seen.append(works)
         self.peak = max(self.peak, self.calls)
         try:
+            if self.gate:
+                await self.gate.wait()
             await asyncio.sleep(self.seconds)
         except asyncio.CancelledError:
             self.cancelled += 1
@@ -76,15 +82,26 @@ class MemoryCall:
 
 
 def gatherer(
-    *replicas: MemoryReplica, calls: int = 1, call_weight: int = 100, reserve: int = 100
+    *replicas: MemoryReplica,
+    calls: int = 1,
+    call_weight: int = 100,
+    reserve: int = 100,
+    budget: RetryBudget | None = None,
 ) -> Gatherer:
     window = Window(calls, calls * call_weight, call_weight)
     metrics = GatewayMetrics().stage("encoder")
-    return Gatherer(MemoryPool(list(replicas)), window, RetryBudget(0.1, reserve), metrics)
+    budget = budget or RetryBudget(0.1, reserve)
+    return Gatherer(MemoryPool(list(replicas)), window, budget, metrics)
 
 
 def origin() -> Origin:
     return Origin(time.monotonic() + 60, "request")
+
+
+async def settled() -> None:
+    """Let everything happen that needs no time."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 async def submit(to: Gatherer, work: Any, options: str = "", weight: int = 1) -> Any:
@@ -101,13 +118,16 @@ async def test_what_arrives_together_goes_together() -> None:
 
 
 async def test_what_waits_for_room_shares_the_next_call() -> None:
-    replica = MemoryReplica(seconds=0.02)
+    gate = asyncio.Event()
+    replica = MemoryReplica(gate)
     gather = gatherer(replica)
     first = asyncio.ensure_future(submit(gather, "first"))
-    await asyncio.sleep(0.005)
+    await settled()
     rest = [asyncio.ensure_future(submit(gather, n)) for n in range(3)]
-    await asyncio.sleep(0.005)
+    await settled()
     rest.append(asyncio.ensure_future(submit(gather, 3)))
+    await settled()
+    gate.set()
     await asyncio.gather(first, *rest)
     assert replica.seen == [["first"], [0, 1, 2, 3]]
 
@@ -148,14 +168,16 @@ async def test_idle_replicas_take_turns() -> None:
 
 
 async def test_cancelled_work_is_not_sent() -> None:
-    replica = MemoryReplica(seconds=0.02)
+    gate = asyncio.Event()
+    replica = MemoryReplica(gate)
     gather = gatherer(replica)
     first = asyncio.ensure_future(submit(gather, "first"))
-    await asyncio.sleep(0.005)
+    await settled()
     dropped = asyncio.ensure_future(submit(gather, "dropped"))
     kept = asyncio.ensure_future(submit(gather, "kept"))
-    await asyncio.sleep(0.005)
+    await settled()
     dropped.cancel()
+    gate.set()
     await asyncio.gather(first, kept)
     assert replica.seen == [["first"], ["kept"]]
 
@@ -164,12 +186,12 @@ async def test_a_call_that_nobody_waits_for_is_cancelled() -> None:
     replica = MemoryReplica(seconds=5)
     gather = gatherer(replica)
     waiting = [asyncio.ensure_future(submit(gather, n)) for n in range(2)]
-    await asyncio.sleep(0.01)
+    await settled()
     waiting[0].cancel()
-    await asyncio.sleep(0.01)
+    await settled()
     assert replica.cancelled == 0
     waiting[1].cancel()
-    await asyncio.sleep(0.01)
+    await settled()
     assert replica.cancelled == 1
     assert replica.calls == 0
 
@@ -215,10 +237,53 @@ async def test_without_budget_nothing_is_retried() -> None:
 async def test_a_missing_model_is_tried_on_one_other_replica() -> None:
     lacking, other = MemoryReplica(lacks_model=True), MemoryReplica()
     assert await submit(gatherer(lacking, other), 1) == 1
-    alone = MemoryReplica(lacks_model=True)
-    with pytest.raises(Unavailable):
-        await submit(gatherer(alone), 1)
-    assert len(alone.seen) == 2
+    assert (len(lacking.seen), len(other.seen)) == (1, 1)
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3])
+async def test_a_model_that_is_missing_twice_is_missing(replicas: int) -> None:
+    lacking = [MemoryReplica(lacks_model=True) for _ in range(replicas)]
+    with pytest.raises(ModelNotLoaded):
+        await submit(gatherer(*lacking), 1)
+    assert sum(len(replica.seen) for replica in lacking) == min(replicas, 2)
+
+
+async def test_missing_models_leave_the_budget_alone() -> None:
+    lacking, other = MemoryReplica(lacks_model=True), MemoryReplica()
+    budget = RetryBudget(0.0, 1)
+    gather = gatherer(lacking, other, budget=budget)
+    assert await asyncio.gather(*(submit(gather, n, options=str(n)) for n in range(5)))
+    assert lacking.seen
+    lacking.lacks_model, lacking.deaths = False, 1
+    assert [await submit(gather, n) for n in range(2)] == [0, 1]
+    assert not budget.withdraw()
+
+
+async def test_a_full_replica_is_waited_for_rather_than_asking_the_lacking_one_again() -> None:
+    lacking, other = MemoryReplica(lacks_model=True, seconds=0.001), MemoryReplica(seconds=0.05)
+    gather = gatherer(lacking, other)
+    busy = [asyncio.ensure_future(submit(gather, n, options=str(n))) for n in range(2)]
+    assert await asyncio.gather(*busy) == [0, 1]
+    assert len(lacking.seen) == 1
+
+
+async def test_a_replica_that_dies_and_another_that_lacks_the_model() -> None:
+    dying, lacking = MemoryReplica(deaths=1), MemoryReplica(lacks_model=True)
+    with pytest.raises(ModelNotLoaded):
+        await submit(gatherer(dying, lacking), 1)
+
+
+async def test_what_runs_in_the_background_goes_after_everything_else() -> None:
+    replica = MemoryReplica(seconds=0.02)
+    gather = gatherer(replica)
+    first = asyncio.ensure_future(submit(gather, "first"))
+    await asyncio.sleep(0.005)
+    with background():
+        shadow = asyncio.ensure_future(submit(gather, "shadow", "b"))
+        await asyncio.sleep(0.005)
+    later = asyncio.ensure_future(submit(gather, "later", "c"))
+    await asyncio.gather(first, shadow, later)
+    assert replica.seen == [["first"], ["later"], ["shadow"]]
 
 
 @pytest.mark.parametrize("error", [InvalidArgument("bad"), Overloaded("full", retry_after=1)])
@@ -236,7 +301,7 @@ async def test_work_is_held_until_a_replica_serves() -> None:
     replica = MemoryReplica(serving=False)
     gather = gatherer(replica)
     waiting = asyncio.ensure_future(submit(gather, 1))
-    await asyncio.sleep(0.01)
+    await settled()
     assert not waiting.done()
     replica.serving = True
     gather.wake()
@@ -246,7 +311,7 @@ async def test_work_is_held_until_a_replica_serves() -> None:
 async def test_held_work_can_be_failed() -> None:
     gather = gatherer(MemoryReplica(serving=False))
     waiting = asyncio.ensure_future(submit(gather, 1))
-    await asyncio.sleep(0.01)
+    await settled()
     gather.fail_waiting(Unavailable("gone"))
     with contextlib.suppress(Unavailable):
         await waiting
@@ -256,7 +321,7 @@ async def test_held_work_can_be_failed() -> None:
 async def test_stopping_fails_what_is_in_flight() -> None:
     gather = gatherer(MemoryReplica(seconds=5))
     sent = asyncio.ensure_future(submit(gather, 1))
-    await asyncio.sleep(0.01)
+    await settled()
     await gather.stop()
     with pytest.raises(Unavailable):
         await asyncio.wait_for(sent, 1)

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from triptych_postprocess.outcome import Outcome
-from triptych_postprocess.similarity import BLOCK, Pairs, similarity
-from triptych_postprocess.vectors import Vectors
+from triptych_postprocess.similarity import Pairs, similarity
+from triptych_postprocess.vectors import BLOCK, Vectors
 from triptych_servicekit.errors import DeadlineExceeded, Internal, InvalidArgument, TriptychError
 
 NAN = float("nan")
@@ -17,7 +17,7 @@ rows = arrays(np.float32, array_shapes(min_dims=2, max_dims=2), elements=moderat
 
 def compare(
     vectors: Vectors, pairs: list[tuple[int, int]], errors: dict[int, TriptychError] | None = None
-) -> Outcome:
+) -> Outcome[Vectors]:
     first, second = np.array(pairs, np.int32).reshape(-1, 2).T
     return similarity(vectors, Pairs(first, second), errors or {})
 

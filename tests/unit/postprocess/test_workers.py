@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator
 
@@ -29,3 +31,18 @@ async def test_errors_come_through(workers: Workers) -> None:
     for size in (1, 1000):
         with pytest.raises(ZeroDivisionError):
             await workers.run(size, lambda: 1 // 0)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads in /proc")
+def test_products_bring_no_threads_of_their_own() -> None:
+    program = """
+import os
+import triptych_postprocess.heads
+import numpy as np
+np.ones((512, 512), np.float32) @ np.ones((512, 512), np.float32)
+print(len(os.listdir("/proc/self/task")))
+"""
+    made = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    )
+    assert made.stdout.strip() == "1"

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from triptych.v1 import types_pb2 as types
 from triptych_servicekit import errors
 from triptych_servicekit.callers import read_callers
-from triptych_servicekit.registry import Registry
 from triptych_servicekit.status import GRPC_CODES, HTTP_STATUS, from_status, to_status
 from triptych_servicekit.tensors import DTYPES, FLOATS, from_tensor, to_tensor
 
@@ -109,19 +108,3 @@ def test_contexts_are_runs_over_the_items() -> None:
     assert len(first.request_id) == 128
     with pytest.raises(errors.InvalidArgument, match="adds up to 5, the request has 6"):
         read_callers([soon, types.CallContext(item_count=3)], 6, Call(9), 60)
-
-
-def test_models_are_found_by_digest_name_and_version() -> None:
-    registry: Registry[int] = Registry()
-    for version, value in (("2", 2), ("10", 10)):
-        registry.add("a", version, f"digest{version}", value)
-    assert registry.find(types.ModelRef()).value == 10
-    assert registry.find(types.ModelRef(name="a", version="2")).value == 2
-    assert registry.find(types.ModelRef(digest="digest2")).model.version == "2"
-    with pytest.raises(errors.ModelNotLoaded):
-        registry.find(types.ModelRef(name="a", digest="other"))
-    with pytest.raises(errors.NotFound):
-        registry.find(types.ModelRef(name="b"))
-    registry.add("b", "1", "digestb", 1)
-    with pytest.raises(errors.InvalidArgument, match="several"):
-        registry.find(types.ModelRef())

@@ -1,10 +1,22 @@
 """The calls of the stages: domain works in, one gRPC call, domain results out."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from triptych_bundles.manifest import Bundle
+from triptych_gateway.calls.compare import RankCall, SimilarityCall
 from triptych_gateway.calls.encode import EncodeCall
-from triptych_gateway.calls.postprocess import EmbedCall, SimilarityCall
+from triptych_gateway.calls.postprocess import AnalyzeCall, ClassifyCall, EmbedCall, TagCall
 from triptych_gateway.calls.tokenize import DetokenizeCall, TokenizeCall
-from triptych_gateway.tasks import EmbedOptions, TextOptions
+from triptych_gateway.entries import StageCall
+from triptych_gateway.tasks import (
+    ChosenHead,
+    Classify,
+    EmbedOptions,
+    RankOptions,
+    Task,
+    TextOptions,
+)
 
 
 class GrpcCalls:
@@ -18,17 +30,34 @@ class GrpcCalls:
         """Token ids to text."""
         return DetokenizeCall(model.digest, include_special_tokens)
 
-    def encode(self, model: Bundle, options: EmbedOptions) -> EncodeCall:
-        """Token ids to raw vectors."""
-        return EncodeCall(model.digest, options.pooling or model.pooling)
+    def encode(self, model: Bundle, outputs: Sequence[str]) -> EncodeCall:
+        """Token ids to outputs of the graph."""
+        return EncodeCall(model.digest, tuple(outputs))
 
-    def embed(self, model: Bundle, options: EmbedOptions) -> EmbedCall:
-        """Raw vectors to embeddings."""
-        return EmbedCall(model.digest, options.normalize, options.dimensions, options.dtype)
+    def answer(self, model: Bundle, tasks: Sequence[Task], inputs: Sequence[int]) -> StageCall:
+        """Outputs of the graph to answers; `inputs` says which of them each task reads."""
+        steps = tuple(zip(map(_pooled, tasks), inputs, strict=True))
+        if len(steps) > 1:
+            return AnalyzeCall(model.digest, steps)
+        task = steps[0][0]
+        if isinstance(task, EmbedOptions):
+            return EmbedCall(model.digest, task)
+        if isinstance(task, Classify):
+            return ClassifyCall(model.digest, task)
+        return TagCall(model.digest, task)
 
     def similarity(self, model: Bundle) -> SimilarityCall:
         """Raw vectors to similarities."""
         return SimilarityCall(model.digest)
+
+    def rank(self, model: Bundle, head: ChosenHead | None, options: RankOptions) -> RankCall:
+        """Raw vectors or logits to a ranking."""
+        return RankCall(model.digest, head, options)
+
+
+def _pooled(task: Task) -> Task:
+    """The task once pooling is done: whichever it was, what follows is the same."""
+    return replace(task, pooling="") if isinstance(task, EmbedOptions) else task
 
 
 __all__ = ["GrpcCalls"]

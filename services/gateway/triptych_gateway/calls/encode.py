@@ -5,51 +5,75 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from triptych.v1 import encoder_service_pb2 as pb
 from triptych.v1 import types_pb2 as types
+from triptych_bundles.manifest import LOGITS_OUTPUT, TOKEN_LOGITS_OUTPUT, pooled_output
 from triptych_gateway.calls.sharing import (
     Entries,
     contexts,
     invoke,
     split_errors,
-    split_rows,
     stage_times,
     surviving,
 )
-from triptych_gateway.work import RowsResult
+from triptych_gateway.columns import split_rows
+from triptych_gateway.work import EncodeResult
+from triptych_servicekit.errors import TriptychError
 from triptych_servicekit.tensors import FLOATS, from_tensor, to_tensor
 
-POOLINGS: Final = {
-    "cls": types.POOLING_CLS,
-    "mean": types.POOLING_MEAN,
-    "last_token": types.POOLING_LAST_TOKEN,
+OUTPUTS: Final = {
+    pooled_output("cls"): (pb.OUTPUT_KIND_POOLED, types.POOLING_CLS),
+    pooled_output("mean"): (pb.OUTPUT_KIND_POOLED, types.POOLING_MEAN),
+    pooled_output("last_token"): (pb.OUTPUT_KIND_POOLED, types.POOLING_LAST_TOKEN),
+    LOGITS_OUTPUT: (pb.OUTPUT_KIND_LOGITS, types.POOLING_UNSPECIFIED),
+    TOKEN_LOGITS_OUTPUT: (pb.OUTPUT_KIND_TOKEN_LOGITS, types.POOLING_UNSPECIFIED),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeCall:
-    """Encodes EncodeWorks to pooled vectors."""
+    """Encodes EncodeWorks to the named outputs of the graph, all in one pass."""
 
     digest: str
-    pooling: str
+    outputs: tuple[str, ...]
 
-    async def __call__(self, replica: Any, entries: Entries) -> Sequence[RowsResult]:
-        """Raw vectors, float32 [sequences without error, H], of each entry."""
+    async def __call__(self, replica: Any, entries: Entries) -> Sequence[EncodeResult]:
+        """The outputs of each entry, float32 or float16."""
         counts = [len(entry.work.lengths) for entry in entries]
-        output = pb.OutputSpec(kind=pb.OUTPUT_KIND_POOLED, pooling=POOLINGS[self.pooling])
         request = pb.EncodeRequest(
             model=types.ModelRef(digest=self.digest),
             sequences=_sequences(entries),
-            outputs=[output],
+            outputs=map(_spec, self.outputs),
             contexts=contexts(entries, counts),
         )
         response = await invoke(replica.stub.Encode, request, entries)
         errors = split_errors(response.errors, counts)
-        rows = from_tensor(response.outputs[0], "outputs", dtypes=FLOATS, dimensions=(2,))
-        parts = split_rows(rows, surviving(counts, errors))
-        times = stage_times(response.timings)
-        return [RowsResult(*part) for part in zip(parts, errors, times, strict=True)]
+        rows, tokens = surviving(counts, errors), _surviving_tokens(entries, errors)
+        arrays = [
+            split_rows(_read(tensor), tokens if output == TOKEN_LOGITS_OUTPUT else rows)
+            for output, tensor in zip(self.outputs, response.outputs, strict=True)
+        ]
+        parts = zip(zip(*arrays, strict=True), errors, stage_times(response.timings), strict=True)
+        return [EncodeResult(*part) for part in parts]
+
+
+def _spec(output: str) -> pb.OutputSpec:
+    kind, pooling = OUTPUTS[output]
+    return pb.OutputSpec(kind=kind, pooling=pooling)
+
+
+def _read(tensor: types.Tensor) -> NDArray[Any]:
+    return from_tensor(tensor, "outputs", dtypes=FLOATS, dimensions=(2,))
+
+
+def _surviving_tokens(entries: Entries, errors: Sequence[dict[int, TriptychError]]) -> list[int]:
+    """Tokens of each entry's sequences that have no error."""
+    return [
+        int(entry.work.lengths.sum() - entry.work.lengths[list(failed)].sum())
+        for entry, failed in zip(entries, errors, strict=True)
+    ]
 
 
 def _sequences(entries: Entries) -> types.SequenceBatch:

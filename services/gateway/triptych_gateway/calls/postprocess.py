@@ -1,94 +1,182 @@
-"""Calls of postprocess."""
+"""Calls of postprocess that make an answer of every item."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from triptych.v1 import postprocess_service_pb2 as pb
 from triptych.v1 import types_pb2 as types
+from triptych_gateway.calls.options import (
+    analyze_task,
+    classify_options,
+    embed_options,
+    tag_options,
+)
 from triptych_gateway.calls.sharing import (
     Entries,
     contexts,
     invoke,
     split_errors,
-    split_rows,
     stage_times,
     surviving,
 )
-from triptych_gateway.work import RowsResult
-from triptych_servicekit.tensors import DTYPES, from_tensor, to_tensor
-
-NUMBERS: Final = {
-    "float32": types.DATA_TYPE_FLOAT32,
-    "float16": types.DATA_TYPE_FLOAT16,
-    "int8": types.DATA_TYPE_INT8,
-    "uint8": types.DATA_TYPE_UINT8,
-}
+from triptych_gateway.columns import divide
+from triptych_gateway.tasks import (
+    Classes,
+    Classify,
+    EmbedOptions,
+    Entities,
+    TagOptions,
+    Task,
+    TaskResult,
+)
+from triptych_gateway.work import AnswerResult, Ints, Layout
+from triptych_servicekit.tensors import DTYPES, FLOATS, INT32, from_tensor, to_tensor
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedCall:
-    """Makes embeddings of EmbedWorks."""
+    """Makes embeddings of AnswerWorks' pooled vectors."""
 
     digest: str
-    normalize: bool | None
-    dimensions: int
-    dtype: str
+    task: EmbedOptions
 
-    async def __call__(self, replica: Any, entries: Entries) -> Sequence[RowsResult]:
-        """Embeddings [rows without error, dimensions] of each entry."""
-        counts = [len(entry.work.vectors) for entry in entries]
+    async def __call__(self, replica: Any, entries: Entries) -> Sequence[AnswerResult]:
+        """Embeddings of each entry."""
         request = pb.PostprocessServiceEmbedRequest(
             model=types.ModelRef(digest=self.digest),
-            vectors=to_tensor(np.concatenate([entry.work.vectors for entry in entries])),
-            options=self._options(),
-            contexts=contexts(entries, counts),
+            vectors=_arrays(entries)[0],
+            options=embed_options(self.task),
+            contexts=contexts(entries, _counts(entries)),
         )
         response = await invoke(replica.stub.Embed, request, entries)
-        return _results(response, response.result.embeddings, counts)
-
-    def _options(self) -> pb.EmbedOptions:
-        dtype = NUMBERS[self.dtype]
-        options = pb.EmbedOptions(dimensions=self.dimensions, dtype=dtype)
-        if self.normalize is not None:
-            options.normalize = self.normalize
-        return options
+        return _divided(response, [_embeddings(response.result)], entries)
 
 
 @dataclass(frozen=True, slots=True)
-class SimilarityCall:
-    """Compares the pairs of SimilarityWorks."""
+class ClassifyCall:
+    """Makes classes of AnswerWorks' pooled vectors or logits."""
 
     digest: str
+    task: Classify
 
-    async def __call__(self, replica: Any, entries: Entries) -> Sequence[RowsResult]:
-        """Scores float32 [pairs without error] of each entry."""
-        works = [entry.work for entry in entries]
-        counts = [len(work.first) for work in works]
-        rows = np.cumsum([0, *(len(work.vectors) for work in works)])
-        request = pb.PostprocessServiceSimilarityRequest(
+    async def __call__(self, replica: Any, entries: Entries) -> Sequence[AnswerResult]:
+        """Classes of each entry."""
+        request = pb.PostprocessServiceClassifyRequest(
             model=types.ModelRef(digest=self.digest),
-            vectors=to_tensor(np.concatenate([work.vectors for work in works])),
-            first_index=to_tensor(_shifted([work.first for work in works], rows)),
-            second_index=to_tensor(_shifted([work.second for work in works], rows)),
-            contexts=contexts(entries, counts),
+            inputs=_arrays(entries)[0],
+            options=classify_options(self.task),
+            contexts=contexts(entries, _counts(entries)),
         )
-        response = await invoke(replica.stub.Similarity, request, entries)
-        return _results(response, response.result.scores, counts)
+        response = await invoke(replica.stub.Classify, request, entries)
+        return _divided(response, [_classes(response.result)], entries)
 
 
-def _shifted(indices: Sequence[NDArray[np.int32]], rows: NDArray[Any]) -> NDArray[np.int32]:
-    """Indices of each entry, counted from the first row of the call."""
-    moved = [index + row for index, row in zip(indices, rows[:-1], strict=True)]
-    return np.concatenate(moved).astype(np.int32)
+@dataclass(frozen=True, slots=True)
+class TagCall:
+    """Makes entities of AnswerWorks' logits and layouts."""
+
+    digest: str
+    task: TagOptions
+
+    async def __call__(self, replica: Any, entries: Entries) -> Sequence[AnswerResult]:
+        """Entities of each entry."""
+        request = pb.PostprocessServiceTagTokensRequest(
+            model=types.ModelRef(digest=self.digest),
+            logits=_arrays(entries)[0],
+            sequences=_layout(entries),
+            options=tag_options(self.task),
+            contexts=contexts(entries, _counts(entries)),
+        )
+        response = await invoke(replica.stub.TagTokens, request, entries)
+        return _divided(response, [_entities(response.result)], entries)
 
 
-def _results(response: Any, tensor: types.Tensor, counts: Sequence[int]) -> list[RowsResult]:
+@dataclass(frozen=True, slots=True)
+class AnalyzeCall:
+    """Does several tasks on AnswerWorks; each goes with the index of the array that it reads."""
+
+    digest: str
+    tasks: tuple[tuple[Task, int], ...]
+
+    async def __call__(self, replica: Any, entries: Entries) -> Sequence[AnswerResult]:
+        """A result for each task of each entry."""
+        request = pb.PostprocessServiceAnalyzeRequest(
+            model=types.ModelRef(digest=self.digest),
+            inputs=_arrays(entries),
+            sequences=_layout(entries),
+            tasks=[analyze_task(*task) for task in self.tasks],
+            contexts=contexts(entries, _counts(entries)),
+        )
+        response = await invoke(replica.stub.Analyze, request, entries)
+        return _divided(response, list(map(_result, response.results)), entries)
+
+
+def _counts(entries: Entries) -> list[int]:
+    return [entry.work.count for entry in entries]
+
+
+def _arrays(entries: Entries) -> list[types.Tensor]:
+    """The arrays of all entries, one tensor for each output of the encoder."""
+    columns = zip(*(entry.work.arrays for entry in entries), strict=True)
+    return [to_tensor(np.concatenate(arrays)) for arrays in columns]
+
+
+def _layout(entries: Entries) -> types.SequenceBatch | None:
+    """The layouts of all entries; None where no task reads them. Sequence s is item s."""
+    layouts: list[Layout] = [entry.work.layout for entry in entries if entry.work.layout]
+    if not layouts:
+        return None
+    names = ("lengths", "offsets", "word_ids", "special_tokens_mask")
+    columns = {
+        name: to_tensor(np.concatenate([getattr(layout, name) for layout in layouts]))
+        for name in names
+    }
+    return types.SequenceBatch(**columns)
+
+
+def _divided(response: Any, results: Sequence[TaskResult], entries: Entries) -> list[AnswerResult]:
+    """Each entry's part of every result."""
+    counts = _counts(entries)
     errors = split_errors(response.errors, counts)
-    rows = from_tensor(tensor, "result", dtypes=DTYPES, dimensions=(1, 2))
-    parts = split_rows(rows, surviving(counts, errors))
+    living = surviving(counts, errors)
+    parts = zip(*(divide(result, counts, living) for result in results), strict=True)
     times = stage_times(response.timings)
-    return [RowsResult(*part) for part in zip(parts, errors, times, strict=True)]
+    return [AnswerResult(*part) for part in zip(parts, errors, times, strict=True)]
+
+
+def _result(message: pb.AnalyzeResult) -> TaskResult:
+    match message.WhichOneof("result"):
+        case "classify":
+            return _classes(message.classify)
+        case "tag":
+            return _entities(message.tag)
+        case _:
+            return _embeddings(message.embed)
+
+
+def _embeddings(message: pb.EmbedResult) -> TaskResult:
+    return from_tensor(message.embeddings, "embeddings", dtypes=DTYPES, dimensions=(2,))
+
+
+def _classes(message: pb.ClassifyResult) -> Classes:
+    ids = from_tensor(message.label_ids, "label_ids", dtypes=INT32, dimensions=(2,))
+    scores = from_tensor(message.scores, "scores", dtypes=FLOATS, dimensions=(2,))
+    return Classes(ids, scores, tuple(message.labels))
+
+
+def _entities(message: pb.TagResult) -> Entities:
+    return Entities(
+        _ints(message.item_index, "item_index"),
+        _ints(message.start, "start"),
+        _ints(message.end, "end"),
+        _ints(message.label_id, "label_id"),
+        from_tensor(message.score, "score", dtypes=FLOATS, dimensions=(1,)),
+        tuple(message.labels),
+    )
+
+
+def _ints(tensor: types.Tensor, name: str) -> Ints:
+    return from_tensor(tensor, name, dtypes=INT32, dimensions=(1,))

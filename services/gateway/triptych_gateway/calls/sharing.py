@@ -7,7 +7,6 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 import numpy as np
-from numpy.typing import NDArray
 
 from triptych.v1 import types_pb2 as types
 from triptych_gateway.entries import Entry
@@ -75,12 +74,6 @@ def split_errors(
         start = int(ends[part]) - counts[part]
         parts[part][error.index - start] = from_status(error.status)
     return parts
-
-
-def split_rows(rows: NDArray[Any], sizes: Sequence[int]) -> list[NDArray[Any]]:
-    """Views on `rows`, so many for each entry."""
-    ends = np.cumsum(sizes).tolist()
-    return [rows[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
 def surviving(counts: Sequence[int], errors: Sequence[dict[int, TriptychError]]) -> list[int]:

@@ -14,10 +14,10 @@ from triptych_gateway.calls.sharing import (
     contexts,
     invoke,
     split_errors,
-    split_rows,
     stage_times,
     surviving,
 )
+from triptych_gateway.columns import split_rows
 from triptych_gateway.tasks import Input, Pair, TextOptions, TokenIds
 from triptych_gateway.work import DetokenizeResult, TokenizeResult
 from triptych_servicekit.tensors import INT32, from_tensor, to_tensor
@@ -103,6 +103,7 @@ def _options(text: TextOptions) -> pb.TokenizeOptions:
         max_length=text.max_length,
         prompt_name=text.prompt_name,
         include_offsets=text.layout,
+        include_word_ids=text.word_ids,
         include_special_tokens_mask=text.layout,
     )
 
@@ -113,19 +114,14 @@ def _results(response: pb.TokenizeResponse, counts: Sequence[int]) -> list[Token
         _required(response.sequences.lengths, "lengths"), surviving(counts, errors)
     )
     sizes = [int(part.sum()) for part in lengths]
-    columns = [
-        _column(response.sequences, name, sizes)
-        for name in ("input_ids", "token_type_ids", "offsets", "special_tokens_mask")
-    ]
+    names = ("input_ids", "token_type_ids", "offsets", "word_ids", "special_tokens_mask")
+    columns = [_column(response.sequences, name, sizes) for name in names]
     totals = split_rows(_required(response.total_tokens, "total_tokens"), counts)
     kept = split_rows(_required(response.kept_tokens, "kept_tokens"), counts)
-    parts = zip(*columns, totals, kept, errors, stage_times(response.timings), strict=True)
-    return [
-        TokenizeResult(ids, length, kinds, offsets, mask, total, keep, failed, time)
-        for length, (ids, kinds, offsets, mask, total, keep, failed, time) in zip(
-            lengths, parts, strict=True
-        )
-    ]
+    ids, *others = columns
+    times = stage_times(response.timings)
+    parts = zip(ids, lengths, *others, totals, kept, errors, times, strict=True)
+    return [TokenizeResult(*part) for part in parts]
 
 
 def _column(sequences: types.SequenceBatch, name: str, sizes: Sequence[int]) -> list[Any]:

@@ -13,6 +13,7 @@ from triptych_gateway.guard import Guard
 from triptych_gateway.platform import Platform
 from triptych_gateway.routes import native_schemas as native
 from triptych_gateway.routes import openai_schemas as openai
+from triptych_gateway.routes import task_schemas as task
 from triptych_gateway.routes.description import (
     SUMMARY,
     TITLE,
@@ -26,6 +27,8 @@ from triptych_gateway.routes.native import NativeRoutes
 from triptych_gateway.routes.openai import OpenAIRoutes
 from triptych_gateway.routes.pages import ASSETS, ASSETS_PACKAGE, Pages
 from triptych_gateway.routes.reading import BodyReader
+from triptych_gateway.routes.tasks import TaskRoutes
+from triptych_gateway.routing import Router
 from triptych_gateway.settings import GatewaySettings
 from triptych_servicekit.errors import TriptychError
 from triptych_servicekit.http import Message, Receive, Send
@@ -59,13 +62,15 @@ class RestApplication(FastAPI):
         await self._edge(scope, receive, send)
 
 
-def build_app(platform: Platform, settings: GatewaySettings, metrics: Metrics) -> FastAPI:
+def build_app(
+    platform: Platform, settings: GatewaySettings, metrics: Metrics, router: Router | None = None
+) -> FastAPI:
     """The REST application over a platform."""
-    guard = Guard(platform, Bounds.of(settings.requests))
+    guard = Guard(platform, Bounds.of(settings.requests), router or Router())
     reader, pages = BodyReader(settings.http), Pages(platform)
     routes = [
         *_openai_routes(OpenAIRoutes(guard), reader),
-        *_native_routes(NativeRoutes(guard), reader),
+        *_native_routes(NativeRoutes(guard), TaskRoutes(guard), reader),
         *_page_routes(pages),
     ]
     app = RestApplication(routes, settings, metrics)
@@ -91,28 +96,27 @@ def _openai_routes(routes: OpenAIRoutes, reader: BodyReader) -> Iterator[EdgeRou
     )
 
 
-def _native_routes(routes: NativeRoutes, reader: BodyReader) -> Iterator[EdgeRoute]:
-    tasks = (
-        ("embed", routes.embed, "Embed inputs", native.EmbedBody, native.EmbedAnswer),
+def _native_routes(
+    routes: NativeRoutes, tasks: TaskRoutes, reader: BodyReader
+) -> Iterator[EdgeRoute]:
+    described_tasks = (
+        (routes.embed, "Embed inputs", native.EmbedBody, native.EmbedAnswer),
+        (tasks.classify, "Classify inputs", task.ClassifyBody, task.ClassifyAnswer),
+        (tasks.tag, "Find entities", task.TagBody, task.TagAnswer),
+        (tasks.rank, "Rank documents", task.RankBody, task.RankAnswer),
+        (routes.similarity, "Compare texts", native.SimilarityBody, native.SimilarityAnswer),
+        (tasks.analyze, "Do several tasks at once", task.AnalyzeBody, task.AnalyzeAnswer),
+        (routes.tokenize, "Tokenize", native.TokenizeBody, native.TokenizeAnswer),
         (
-            "similarity",
-            routes.similarity,
-            "Compare texts",
-            native.SimilarityBody,
-            native.SimilarityAnswer,
-        ),
-        ("tokenize", routes.tokenize, "Tokenize", native.TokenizeBody, native.TokenizeAnswer),
-        (
-            "detokenize",
             routes.detokenize,
             "Turn token ids into text",
             native.DetokenizeBody,
             native.DetokenizeAnswer,
         ),
     )
-    for name, endpoint, summary, body, answer in tasks:
+    for endpoint, summary, body, answer in described_tasks:
         description = described_task(summary, NATIVE, body, answer)
-        yield TaskRoute(f"/api/v1/{name}", endpoint, reader, **description)
+        yield TaskRoute(f"/api/v1/{endpoint.__name__}", endpoint, reader, **description)
     yield EdgeRoute(
         "/api/v1/models", routes.models, **described("List models", NATIVE, native.ModelCards)
     )

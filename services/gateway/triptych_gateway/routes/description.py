@@ -10,7 +10,8 @@ from triptych_gateway.routes.schemas import ErrorAnswer
 Document = dict[str, Any]
 
 TITLE: Final = "Triptych"
-SUMMARY: Final = """Transformer encoders as a service: text in, vectors out.
+SUMMARY: Final = """Transformer encoders as a service: text in; vectors, classes, entities and
+rankings out.
 
 `/v1` is what OpenAI's clients know; `/api/v1` offers everything else. Every answer carries
 `x-request-id` and `Server-Timing`, an answer to work also `x-compute-tokens` and, where inputs were

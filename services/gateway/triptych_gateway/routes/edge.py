@@ -112,8 +112,11 @@ class TaskRoute(EdgeRoute):
         self._reader = reader
 
     async def _answer(self, exchange: Exchange, receive: Receive) -> Answer:
-        exchange.content = await self._reader.read(exchange, receive)
-        return await while_connected(receive, self.endpoint(exchange))
+        try:
+            exchange.content = await self._reader.read(exchange, receive)
+            return await while_connected(receive, self.endpoint(exchange))
+        finally:
+            self._reader.release(exchange)
 
 
 async def while_connected(receive: Receive, work: Awaitable[T]) -> T:

@@ -66,6 +66,8 @@ class Exchange(Request):
             self.field(b"traceparent"), self.field(b"tracestate")
         )
         self.content = b""
+        self.room = 0
+        """Bytes that the body holds of the room for all bodies."""
         self.status = 0
         """Status of the answer; 0 until it has begun."""
         self._timing: Timing | None = None
@@ -85,6 +87,11 @@ class Exchange(Request):
     def field(self, name: bytes) -> str:
         """A header's value; empty where there is none."""
         return self.fields.get(name, b"").decode("latin-1")
+
+    def take_content(self) -> bytes:
+        """The body, which is from then on only the caller's."""
+        content, self.content = self.content, b""
+        return content
 
     def time_left(self) -> float:
         """Seconds to the deadline. Raises InvalidArgument for a header that is no number."""

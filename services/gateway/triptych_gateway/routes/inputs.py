@@ -4,6 +4,7 @@ They are read as plain JSON and typed here: a pydantic union would list every ki
 each of thousands of items is not, and none of that helps who sent one wrong item.
 """
 
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ from triptych_gateway.tasks import Input, Pair, TokenIds
 from triptych_servicekit.errors import InvalidArgument
 
 Read = Callable[[object, str, Bounds], Input | None]
+
+# No model's: it stands for ids that are too large to be kept.
+OUT_OF_RANGE: Final = -1
 
 TEXTS: Final = "a string or a list of token ids"
 TEXTS_AND_PAIRS: Final = f'{TEXTS}, or an object with "first" and "second"'
@@ -25,6 +29,12 @@ def read_texts(value: object, field: str, bounds: Bounds) -> tuple[Sequence[Inpu
 def read_inputs(value: object, field: str, bounds: Bounds) -> tuple[Sequence[Input], Names]:
     """As `read_texts`, and pairs."""
     return _read(value, field, bounds, _text_or_pair, TEXTS_AND_PAIRS)
+
+
+def read_plain_texts(value: object, field: str, bounds: Bounds) -> tuple[Sequence[str], Names]:
+    """Texts of a string or a list of strings."""
+    inputs, names = _read(value, field, bounds, _plain_text, "a string")
+    return [item for item in inputs if isinstance(item, str)], names
 
 
 def read_sequences(value: object, field: str, bounds: Bounds) -> tuple[list[TokenIds], Names]:
@@ -70,14 +80,22 @@ def _required(
 def _ids(value: object, field: str, bounds: Bounds) -> TokenIds | None:
     if not isinstance(value, list):
         return None
-    # A list over the bound is refused by its length; looking into it would only take longer.
-    if len(value) <= bounds.max_characters and set(map(type, value)) - {int}:
+    if len(value) > bounds.max_characters:
+        return TokenIds(range(len(value)))  # refused by its length: no more of it is needed
+    if set(map(type, value)) - {int}:
         raise _wrong(field, "a list of token ids, which are whole numbers")
-    return TokenIds(value)
+    try:
+        return TokenIds(array("i", value))  # a tenth of the list
+    except OverflowError:
+        return TokenIds([OUT_OF_RANGE] * len(value))
 
 
 def _text(value: object, field: str, bounds: Bounds) -> Input | None:
     return value if isinstance(value, str) else _ids(value, field, bounds)
+
+
+def _plain_text(value: object, field: str, bounds: Bounds) -> Input | None:  # noqa: ARG001
+    return value if isinstance(value, str) else None
 
 
 def _text_or_pair(value: object, field: str, bounds: Bounds) -> Input | None:

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from triptych_bundles.manifest import Bundle
+from triptych_bundles.manifest import Bundle, Folder, pooled_output
 from triptych_gateway.bounds import Bounds, Names
-from triptych_gateway.guard import Guard, raise_first
+from triptych_gateway.guard import Guard
 from triptych_gateway.pairs import distinct_texts
 from triptych_gateway.routes.answers import (
     VECTOR_FORMATS,
-    Encode,
     Entry,
     dump,
     entries,
@@ -22,11 +21,14 @@ from triptych_gateway.routes.native_schemas import (
     DetokenizeBody,
     EmbedBody,
     SimilarityBody,
-    TextBody,
     TokenizeBody,
 )
+from triptych_gateway.routes.options import embed_options, text_options
+from triptych_gateway.routes.task_entries import embedding_entries
 from triptych_gateway.routes.token_entries import token_entries
-from triptych_gateway.tasks import Embedded, EmbedOptions, Pair, Similarities, TextOptions
+from triptych_gateway.spreading import raise_first
+from triptych_gateway.target import Target
+from triptych_gateway.tasks import Pair, Similarities
 from triptych_servicekit.errors import InvalidArgument
 
 
@@ -38,16 +40,15 @@ class NativeRoutes:
 
     async def embed(self, exchange: Exchange) -> Answer:
         """An embedding for each input."""
-        body = parse(EmbedBody, exchange.content, self.guard.bounds)
+        body = parse(EmbedBody, exchange.take_content(), self.guard.bounds)
         target = self.guard.platform.catalog.resolve(body.model)
-        inputs, names = read_inputs(body.inputs, "inputs", self.guard.bounds)
-        options = EmbedOptions(body.pooling or "", body.normalize, body.dimensions or 0, body.dtype)
+        inputs, names = read_inputs(body.take("inputs"), "inputs", self.guard.bounds)
         embedded = await self.guard.embed(
-            target, inputs, names, _text_options(body), options, exchange.origin()
+            target, inputs, names, text_options(body), embed_options(body), exchange.origin()
         )
         if len(embedded.errors) == len(inputs):
             raise_first(embedded.errors)
-        rows = _embeddings(embedded, VECTOR_FORMATS[body.encoding_format])
+        rows = embedding_entries(embedded.embeddings, VECTOR_FORMATS[body.encoding_format])
         cost = Cost.of(embedded.usage, embedded.errors)
         data = entries(len(inputs), embedded.errors, rows)
         for index in cost.cut:
@@ -56,11 +57,11 @@ class NativeRoutes:
 
     async def similarity(self, exchange: Exchange) -> Answer:
         """The cosine of each pair of texts."""
-        body = parse(SimilarityBody, exchange.content, self.guard.bounds)
+        body = parse(SimilarityBody, exchange.take_content(), self.guard.bounds)
         target = self.guard.platform.catalog.resolve(body.model)
         pairs, names = _read_pairs(body, self.guard.bounds)
         found = await self.guard.similarity(
-            target, pairs, names, _text_options(body), exchange.origin()
+            target, pairs, names, text_options(body), exchange.origin()
         )
         if len(found.errors) == len(pairs):
             raise_first(found.errors)
@@ -70,10 +71,10 @@ class NativeRoutes:
 
     async def tokenize(self, exchange: Exchange) -> Answer:
         """The tokens of each input and their places in it."""
-        body = parse(TokenizeBody, exchange.content, self.guard.bounds)
+        body = parse(TokenizeBody, exchange.take_content(), self.guard.bounds)
         target = self.guard.platform.catalog.resolve(body.model)
-        inputs, names = read_inputs(body.inputs, "inputs", self.guard.bounds)
-        text = _text_options(body, layout=True, add_special_tokens=body.add_special_tokens)
+        inputs, names = read_inputs(body.take("inputs"), "inputs", self.guard.bounds)
+        text = text_options(body, layout=True, add_special_tokens=body.add_special_tokens)
         found = await self.guard.tokenize(target, inputs, names, text, exchange.origin())
         if len(found.errors) == len(inputs):
             raise_first(found.errors)
@@ -82,9 +83,9 @@ class NativeRoutes:
 
     async def detokenize(self, exchange: Exchange) -> Answer:
         """The text behind each sequence of token ids."""
-        body = parse(DetokenizeBody, exchange.content, self.guard.bounds)
+        body = parse(DetokenizeBody, exchange.take_content(), self.guard.bounds)
         target = self.guard.platform.catalog.resolve(body.model)
-        sequences, names = read_sequences(body.input_ids, "input_ids", self.guard.bounds)
+        sequences, names = read_sequences(body.take("input_ids"), "input_ids", self.guard.bounds)
         found = await self.guard.detokenize(
             target, sequences, names, not body.skip_special_tokens, exchange.origin()
         )
@@ -97,24 +98,11 @@ class NativeRoutes:
 
     async def models(self, exchange: Exchange) -> Answer:  # noqa: ARG002
         """The models that are served and what they can do."""
-        models = self.guard.platform.catalog.models()
-        return Answer(dump({"data": [_card(model) for model in models]}))
-
-
-def _text_options(
-    body: TextBody, *, layout: bool = False, add_special_tokens: bool = True
-) -> TextOptions:
-    return TextOptions(
-        body.truncation_direction if body.truncate else "error",
-        body.max_length or 0,
-        body.prompt_name,
-        add_special_tokens,
-        layout,
-    )
-
-
-def _embeddings(embedded: Embedded, encode: Encode) -> Iterator[Entry]:
-    return ({"embedding": encode(row)} for row in embedded.embeddings)
+        catalog = self.guard.platform.catalog
+        models = [_card(model) for model in catalog.models()]
+        targets = [catalog.resolve("", digest=head.digest) for head in catalog.heads()]
+        heads = list(map(_head_card, targets))
+        return Answer(dump({"data": [*models, *heads]}))
 
 
 def _read_pairs(body: SimilarityBody, bounds: Bounds) -> tuple[list[Pair], Names]:
@@ -140,13 +128,30 @@ def _scores(found: Similarities, pairs: list[Pair], cost: Cost) -> Iterator[Entr
 
 def _card(model: Bundle) -> Entry:
     return {
-        "name": model.name,
-        "version": model.version,
-        "digest": model.digest,
+        **_identity(model),
         "task": model.task,
-        "dimensions": model.hidden_size,
+        "dimensions": model.hidden_size if pooled_output(model.pooling) in model.outputs else 0,
         "max_length": model.max_length,
         "pooling": model.pooling,
         "normalize": model.normalize,
         "prompts": sorted(model.prompts),
+        "labels": model.head.labels if model.head else (),
+        "token_labels": model.token_labels,
     }
+
+
+def _head_card(target: Target) -> Entry:
+    """Of a head, which with its trunk is a target."""
+    head = target.head
+    assert head is not None  # noqa: S101 (a head's digest was resolved)
+    return {
+        **_identity(head),
+        "task": head.task,
+        "max_length": target.model.max_length,
+        "labels": head.head.labels,
+        "trunk": _identity(target.model),
+    }
+
+
+def _identity(bundle: Folder) -> Entry:
+    return {"name": bundle.name, "version": bundle.version, "digest": bundle.digest}

@@ -37,12 +37,9 @@ class TextBody(ModelBody):
     )
 
 
-class EmbedBody(TextBody):
-    """Inputs to embed."""
+class EmbedFields(ClosedBody):
+    """How vectors become embeddings."""
 
-    inputs: Inputs = Field(
-        description="A text, its token ids or a pair of texts; or a list of those."
-    )
     pooling: Literal["cls", "mean", "last_token"] | None = Field(
         None, description="How tokens become a vector. Default: as the model was trained."
     )
@@ -50,9 +47,21 @@ class EmbedBody(TextBody):
         None, description="Whether embeddings get length 1. Default: as the model was trained."
     )
     dimensions: int | None = Field(None, ge=1, description="Leading dimensions to keep.")
-    dtype: Literal["float32", "float16"] = Field("float32", description="Type of the numbers.")
+    dtype: Literal["float32", "float16", "int8", "binary"] = Field(
+        "float32",
+        description="Type of the numbers. int8: each embedding scaled to 127 at its largest number;"
+        " binary: a bit a dimension, eight to a number from 0 to 255.",
+    )
     encoding_format: Literal["float", "base64"] = Field(
-        "float", description="base64: little-endian numbers of `dtype`."
+        "float", description="float: a list of numbers; base64: their little-endian bytes."
+    )
+
+
+class EmbedBody(TextBody, EmbedFields):
+    """Inputs to embed."""
+
+    inputs: Inputs = Field(
+        description="A text, its token ids or a pair of texts; or a list of those."
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"inputs": ["Hello, world"]}]})
@@ -134,44 +143,51 @@ class DetokenizeEntry(Entry):
     text: str | None = Field(None, examples=["hello"])
 
 
-class _Answer(BaseModel):
+class NativeAnswer(BaseModel):
+    """What every answer says."""
+
     model: ModelIdentity
     usage: TokenUsage
 
 
-class EmbedAnswer(_Answer):
+class EmbedAnswer(NativeAnswer):
     """An entry for each input."""
 
     data: list[EmbedEntry]
 
 
-class SimilarityAnswer(_Answer):
+class SimilarityAnswer(NativeAnswer):
     """An entry for each pair; usage counts a text that occurs several times once."""
 
     data: list[SimilarityEntry]
 
 
-class TokenizeAnswer(_Answer):
+class TokenizeAnswer(NativeAnswer):
     """An entry for each input."""
 
     data: list[TokenizeEntry]
 
 
-class DetokenizeAnswer(_Answer):
+class DetokenizeAnswer(NativeAnswer):
     """An entry for each sequence."""
 
     data: list[DetokenizeEntry]
 
 
 class ModelCard(ModelIdentity):
-    """A model that is served and what it can do."""
+    """A model that is served and what it can do, or a head and the model that it goes with."""
 
     task: str = Field(examples=["embed"])
-    dimensions: int = Field(examples=[384])
     max_length: int = Field(description="Most tokens of an input.", examples=[256])
-    pooling: str = Field(examples=["mean"])
-    normalize: bool
-    prompts: list[str] = Field(description="Names for `prompt_name`.")
+    dimensions: int | None = Field(
+        None, description="Of an embedding; 0 for a model that makes none.", examples=[384]
+    )
+    pooling: str | None = Field(None, examples=["mean"])
+    normalize: bool | None = None
+    prompts: list[str] | None = Field(None, description="Names for `prompt_name`.")
+    labels: list[str] = Field(description="Classes of whole inputs.")
+    token_labels: list[str] | None = Field(None, description="Classes of tokens.")
+    trunk: ModelIdentity | None = Field(None, description="Of a head: the model it goes with.")
 
 
 class ModelCards(BaseModel):

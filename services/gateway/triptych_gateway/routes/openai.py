@@ -23,9 +23,9 @@ class OpenAIRoutes:
 
     async def embeddings(self, exchange: Exchange) -> Answer:
         """An embedding for each input. Where one input is wrong the request fails as a whole."""
-        body = parse(EmbeddingsBody, exchange.content, self.guard.bounds)
+        body = parse(EmbeddingsBody, exchange.take_content(), self.guard.bounds)
         target = self.guard.platform.catalog.resolve(body.model)
-        inputs, names = read_texts(body.input, "input", self.guard.bounds)
+        inputs, names = read_texts(body.take("input"), "input", self.guard.bounds)
         embedded = await self.guard.embed(
             target,
             inputs,

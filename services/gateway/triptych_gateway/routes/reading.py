@@ -1,4 +1,4 @@
-"""Reading request bodies: each within its limit, all together within theirs."""
+"""Reading request bodies: each within its limit, those of all requests within theirs."""
 
 import asyncio
 
@@ -10,7 +10,10 @@ from triptych_servicekit.http import Message, Receive
 
 
 class BodyReader:
-    """Reads bodies. Those that come in several parts share `max_buffered_bytes`."""
+    """Reads bodies. Those that come in several parts share `max_buffered_bytes`.
+
+    They hold their share until it is released: what is made of a body is about as large as itself.
+    """
 
     def __init__(self, http: Http) -> None:
         self._limit = http.max_body_bytes
@@ -19,8 +22,8 @@ class BodyReader:
     async def read(self, exchange: Exchange, receive: Receive) -> bytes:
         """The whole body.
 
-        Raises PayloadTooLarge before more than the limit is kept, and Overloaded where the bodies
-        being read take all the room.
+        Raises PayloadTooLarge before more than the limit is kept, and Overloaded where others take
+        all the room.
         """
         declared = exchange.fields.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > self._limit:
@@ -30,24 +33,27 @@ class BodyReader:
             return self._chunk(message, self._limit)
         try:
             async with asyncio.timeout(exchange.time_left()):
-                return await self._read_parts(message, receive)
+                return await self._read_parts(exchange, message, receive)
         except TimeoutError:
             raise DeadlineExceeded("the request's time ended before its body was read") from None
 
-    async def _read_parts(self, message: Message, receive: Receive) -> bytes:
+    def release(self, exchange: Exchange) -> None:
+        """Give back what a request's body has taken of the room."""
+        self._room += exchange.room
+        exchange.room = 0
+
+    async def _read_parts(self, exchange: Exchange, message: Message, receive: Receive) -> bytes:
         body = bytearray()
-        try:
-            while True:
-                chunk = self._chunk(message, self._limit - len(body))
-                self._room -= len(chunk)
-                body += chunk
-                if self._room < 0:
-                    raise Overloaded("too many large bodies are being read", retry_after=1.0)
-                if not message.get("more_body", False):
-                    return bytes(body)
-                message = await receive()
-        finally:
-            self._room += len(body)
+        while True:
+            chunk = self._chunk(message, self._limit - len(body))
+            if len(chunk) > self._room:
+                raise Overloaded("too many large requests are in progress", retry_after=1.0)
+            self._room -= len(chunk)
+            exchange.room += len(chunk)
+            body += chunk
+            if not message.get("more_body", False):
+                return bytes(body)
+            message = await receive()
 
     def _chunk(self, message: Message, left: int) -> bytes:
         if message["type"] == "http.disconnect":

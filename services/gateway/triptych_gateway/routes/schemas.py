@@ -23,6 +23,7 @@ _TWO_TEXTS: Final = {"type": "array", "minItems": 2, "maxItems": 2, "items": TEX
 
 Texts = Annotated[Any, WithJsonSchema({"anyOf": _TEXTS})]
 Inputs = Annotated[Any, WithJsonSchema({"anyOf": [*_TEXTS, PAIR, _list(PAIR)]})]
+PlainTexts = Annotated[Any, WithJsonSchema({"anyOf": [TEXT, _list(TEXT)]})]
 Sequences = Annotated[Any, WithJsonSchema({"anyOf": [IDS, _list(IDS)]})]
 Pairs = Annotated[list[Any], WithJsonSchema(_list(_TWO_TEXTS))]
 

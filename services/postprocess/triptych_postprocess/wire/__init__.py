@@ -1,0 +1,1 @@
+"""The contract's messages and what postprocess means by them, there and back."""
