@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from triptych_bundles import POOLINGS, Bundle, Repository
+from triptych_models.classes import TASKS
 from triptych_models.errors import ModelError
 from triptych_models.importing.command import add_arguments as add_import_arguments
 from triptych_models.listing import repository_table
@@ -67,6 +68,7 @@ def _add_compile(commands: _Commands, settings: Settings) -> None:
     _add_source(command)
     command.add_argument("--name", default="", help="the bundle's name (default: the source's)")
     command.add_argument("--version", default="1", help="the bundle's version (default: 1)")
+    command.add_argument("--task", choices=TASKS, help="default: as config.json says")
     command.add_argument("--pooling", choices=POOLINGS, help="default: as the model's files say")
     command.add_argument("--max-length", type=int, metavar="TOKENS", help="special tokens included")
     command.add_argument(
@@ -108,20 +110,20 @@ def run_compile(arguments: argparse.Namespace) -> int:
     from triptych_models.plan import make_plan
 
     choices = Choices(arguments.pooling, arguments.normalize, arguments.max_length)
-    plan = make_plan(_source(arguments), arguments.name, arguments.version, choices)
+    source, task = _source(arguments), arguments.task
+    plan = make_plan(source, arguments.name, arguments.version, choices, task)
     bundle = compile_bundle(plan, arguments.repository, arguments.replace, say)
     sys.stdout.write(f"{bundle.path}\n")
     return 0
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
-    """Print each bundle with its worst cosines; ModelError at the first that fails."""
+    """Print each bundle with how close it comes; ModelError at the first that fails."""
     from triptych_models.verification import verify_bundle
 
     for bundle in _bundles(Repository(arguments.repository), arguments.bundle):
-        cosines = verify_bundle(bundle, say)
-        worst = ", ".join(f"{name} {cosine.worst:.9f}" for name, cosine in cosines.items())
-        sys.stdout.write(f"{bundle.name}@{bundle.version} {bundle.digest[:12]} ok: {worst}\n")
+        found = ", ".join(map(str, verify_bundle(bundle, say)))
+        sys.stdout.write(f"{bundle.name}@{bundle.version} {bundle.digest[:12]} ok: {found}\n")
     return 0
 
 

@@ -1,7 +1,6 @@
 """From a source to a bundle in the repository, verified before anybody can see it."""
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from triptych_bundles import (
@@ -13,21 +12,26 @@ from triptych_bundles import (
     verify_files,
 )
 from triptych_models.errors import BundleExists
-from triptych_models.golden import MIN_COSINE, GoldenFiles, computed, reference_texts
-from triptych_models.graph import OUTPUTS, padded_graph
+from triptych_models.facts import GRAPH, SEQUENCE_TASKS, TEXTS, VECTORS, bundle_facts
+from triptych_models.golden import GoldenFiles, computed, reference_texts
+from triptych_models.graph import padded_graph
+from triptych_models.head import INPUT, write_head, write_head_golden
 from triptych_models.manifest import write_manifest
 from triptych_models.plan import Plan
 from triptych_models.progress import Say
-from triptych_models.reference import ReferenceEncoder, pooled_vectors
+from triptych_models.reference import ReferenceEncoder, reference_outputs
 from triptych_models.sources.folder import CARD, WEIGHTS
 from triptych_models.staging import install, staging
 from triptych_models.tokenization import check_tokenizer, encode, load_tokenizer, plain_tokenizer
 from triptych_models.verification import verify_bundle
-from triptych_models.weights import Tensors, bert_weights, read_tensors
+from triptych_models.weights import (
+    Tensors,
+    classifier_weights,
+    encoder_weights,
+    read_tensors,
+    token_classifier_weights,
+)
 
-GRAPH = "model.onnx"
-TEXTS = "golden-texts.json"
-VECTORS = "golden-vectors.safetensors"
 TOKENIZER = "tokenizer.json"
 # the card keeps its authors' terms and limits with the weights
 _COPIED = {"config.json": "config.json", CARD: "model-card.md", "LICENSE": "LICENSE"}
@@ -80,16 +84,24 @@ def _write(plan: Plan, folder: Path, say: Say) -> None:
         if name in plan.source_files:
             shutil.copyfile(plan.source.path / name, folder / copied)
     (folder / TOKENIZER).write_bytes(plain_tokenizer(plan.source.path / TOKENIZER))
-    tensors = read_tensors(plan.source.path / WEIGHTS)
-    graph = padded_graph(bert_weights(tensors, plan.config), plan.config)
-    (folder / GRAPH).write_bytes(graph.SerializeToString(deterministic=True))
+    tensors = read_tensors(plan.source.path / WEIGHTS, plan.config)
+    (folder / GRAPH).write_bytes(_graph(plan, tensors))
     golden = _golden(plan, folder, tensors, say)
     (folder / TEXTS).write_bytes(golden.texts)
     (folder / VECTORS).write_bytes(golden.vectors)
-    write_manifest(folder, _facts(plan, golden.source))
+    write_manifest(folder, bundle_facts(plan, golden.source))
+
+
+def _graph(plan: Plan, tensors: Tensors) -> bytes:
+    weights, classifier = encoder_weights(tensors, plan.config), None
+    if plan.task == "tag":
+        classifier = token_classifier_weights(tensors, plan.config, len(plan.labels))
+    graph = padded_graph(weights, plan.config, classifier)
+    return bytes(graph.SerializeToString(deterministic=True))
 
 
 def _golden(plan: Plan, folder: Path, tensors: Tensors, say: Say) -> GoldenFiles:
+    """The golden files, written with a head's where there is one."""
     tokenizer = load_tokenizer(folder / TOKENIZER, plan.settings.max_length)
     check_tokenizer(tokenizer, plan.config, plan.settings)
     if plan.golden is not None:
@@ -97,36 +109,10 @@ def _golden(plan: Plan, folder: Path, tensors: Tensors, say: Say) -> GoldenFiles
     texts = reference_texts()
     say(f"computing golden vectors of {len(texts)} texts in float64")
     sequences = encode(tokenizer, texts)
-    pooled = pooled_vectors(ReferenceEncoder(tensors, plan.config), sequences)
-    return computed(texts, sequences, pooled)
-
-
-def _facts(plan: Plan, golden_source: str) -> Mapping[str, object]:
-    settings, source = plan.settings, plan.source
-    return {
-        "name": plan.name,
-        "version": plan.version,
-        "task": "embed",
-        "architecture": "bert",
-        "created": source.created,
-        "pooling": settings.pooling,
-        "normalize": settings.normalize,
-        "max_length": settings.max_length,
-        "hidden_size": plan.config.hidden_size,
-        "vocab_size": plan.config.vocab_size,
-        "prompts": dict(settings.prompts),
-        "outputs": list(OUTPUTS),
-        "graphs": {"cpu-fp32": GRAPH},
-        "base": {
-            "origin": source.origin,
-            "licence": source.licence,
-            "weights_sha256": plan.weights_sha256,
-        },
-        "golden": {
-            "vectors": VECTORS,
-            "texts": TEXTS,
-            "source": golden_source,
-            "min_cosine": MIN_COSINE,
-        },
-        "recipe": plan.recipe(),
-    }
+    encoder = ReferenceEncoder(tensors, plan.config)
+    outputs = reference_outputs(encoder, sequences, tokens=plan.task == "tag")
+    if plan.task in SEQUENCE_TASKS:
+        weights = classifier_weights(tensors, plan.config, len(plan.labels))
+        write_head(folder, plan.config.architecture.classifier, weights)
+        write_head_golden(folder, encoder, outputs[INPUT])
+    return computed(texts, sequences, outputs)

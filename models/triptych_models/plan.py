@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from triptych_bundles import NAME_RULE, is_name, sha256_file
+from triptych_models.classes import Classes, Task, read_classes
 from triptych_models.config import EncoderConfig, read_config
 from triptych_models.errors import UnsupportedModel
 from triptych_models.golden import GoldenFiles, committed
@@ -26,10 +27,22 @@ class Plan:
     version: str
     config: EncoderConfig
     settings: SentenceSettings
+    classes: Classes | None
+    """None for a model that only embeds."""
     source_files: Mapping[str, str]
     """sha256 by name."""
     golden: GoldenFiles | None
     """None where the vectors have to be computed."""
+
+    @property
+    def task(self) -> Task:
+        """What the bundle will be for."""
+        return self.classes.task if self.classes else "embed"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of the classes; none where there are none."""
+        return self.classes.labels if self.classes else ()
 
     @property
     def weights_sha256(self) -> str:
@@ -39,7 +52,7 @@ class Plan:
     def recipe(self) -> str:
         """sha256 that two compilations share only when they would write the same."""
         golden = hashlib.sha256(self.golden.vectors).hexdigest() if self.golden else "computed"
-        facts = {
+        facts: dict[str, object] = {
             "compiler": COMPILER_REVISION,
             "name": [self.name, self.version],
             "source": [self.source.origin, self.source.licence, self.source.created],
@@ -47,17 +60,22 @@ class Plan:
             "settings": asdict(self.settings),
             "golden": golden,
         }
+        if self.classes:
+            facts["classes"] = asdict(self.classes)
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def make_plan(source: SourceFolder, name: str, version: str, choices: Choices) -> Plan:
-    """Read a source's small files and hash them all."""
+def make_plan(
+    source: SourceFolder, name: str, version: str, choices: Choices, task: Task | None = None
+) -> Plan:
+    """Read a source's small files and hash them all; without a `task` they say which it is."""
     name = name or source.name
     for part in (name, version):
         if not is_name(part):
             raise UnsupportedModel(f"{part!r} cannot name a bundle or a version: {NAME_RULE}")
     config = read_config(source.path / "config.json")
     settings = read_sentence_settings(source.path, config, choices)
+    classes = read_classes(source.path, task)
     hashes = {file: sha256_file(source.path / file) for file in source.files()}
-    golden = committed(hashes[WEIGHTS], settings.max_length)
-    return Plan(source, name, version, config, settings, hashes, golden)
+    golden = None if classes else committed(hashes[WEIGHTS], settings.max_length)
+    return Plan(source, name, version, config, settings, classes, hashes, golden)

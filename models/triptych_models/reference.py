@@ -5,15 +5,18 @@ graph, in its weights' roles or in its padding shows as a difference. S tokens, 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_models.config import EncoderConfig
+from triptych_bundles import TOKEN_LOGITS_OUTPUT, pooled_output
+from triptych_models import architectures as names
+from triptych_models.config import MAX_DISTANCE, EncoderConfig
 from triptych_models.weights import Tensors
 
 Wide = NDArray[np.float64]
+Ids = NDArray[np.int32]
 _erf = np.frompyfunc(math.erf, 1, 1)
 
 
@@ -34,48 +37,112 @@ def relu(values: Wide) -> Wide:
     return np.maximum(values, 0.0)
 
 
-ACTIVATIONS: dict[str, Callable[[Wide], Wide]] = {"gelu": gelu, "gelu_new": gelu_new, "relu": relu}
+ACTIVATIONS: dict[str, Callable[[Wide], Wide]] = {
+    "none": np.asarray,
+    "gelu": gelu,
+    "gelu_new": gelu_new,
+    "relu": relu,
+    "tanh": np.tanh,
+}
 
 
 class ReferenceEncoder:
-    """A BERT's forward pass for one text."""
+    """An encoder's forward pass for one text or pair."""
 
     def __init__(self, tensors: Tensors, config: EncoderConfig) -> None:
-        self._tensors = {name: array.astype(np.float64) for name, array in tensors.items()}
+        self._tables = tensors
+        # a vocabulary's table can be most of a model, and few of its rows are read
+        self._tensors = {
+            name: array.astype(np.float64)
+            for name, array in tensors.items()
+            if "embeddings." not in name or "LayerNorm" in name
+        }
         self._config = config
+        self._names = config.architecture.names
 
-    def hidden_states(self, input_ids: NDArray[np.int32]) -> Wide:
-        """The last layer's states [S, H] of the ids [S], all of token type 0."""
-        table = self._tensors
-        words = table["embeddings.word_embeddings.weight"][input_ids]
-        positions = table["embeddings.position_embeddings.weight"][: len(input_ids)]
-        types = table["embeddings.token_type_embeddings.weight"][0]
-        states = self._norm("embeddings.LayerNorm", words + positions + types)
+    def hidden_states(self, input_ids: Ids, token_type_ids: Ids | None = None) -> Wide:
+        """The last layer's states [S, H] of the ids [S], all of token type 0 by default."""
+        states = self._embeddings(input_ids, token_type_ids)
+        bias = self._relative_bias(len(input_ids))
         for index in range(self._config.layers):
-            states = self._layer(f"encoder.layer.{index}", states)
+            states = self._layer(f"{self._config.architecture.layers}.{index}", states, bias)
         return states
 
-    def _layer(self, prefix: str, states: Wide) -> Wide:
-        context = self._attention(f"{prefix}.attention.self", states)
-        attended = self._linear(f"{prefix}.attention.output.dense", context)
-        middle = self._norm(f"{prefix}.attention.output.LayerNorm", attended + states)
-        inner = self._linear(f"{prefix}.intermediate.dense", middle)
-        active = ACTIVATIONS[self._config.activation](inner)
-        outer = self._linear(f"{prefix}.output.dense", active)
-        return self._norm(f"{prefix}.output.LayerNorm", outer + middle)
+    def classify(self, vector: Wide) -> Wide:
+        """The logits [labels] of a whole input, from its first token's state [H]."""
+        values = vector
+        for dense in self._config.architecture.classifier:
+            values = ACTIVATIONS[dense.activation](self._linear(dense.name, values))
+        return values
 
-    def _attention(self, prefix: str, states: Wide) -> Wide:
+    def classify_tokens(self, states: Wide) -> Wide:
+        """The logits [S, labels] of every token."""
+        return self._linear(names.TOKEN_CLASSIFIER, states)
+
+    def _embeddings(self, input_ids: Ids, token_type_ids: Ids | None) -> Wide:
+        summed = self._row(names.WORDS, input_ids)
+        summed = summed + self._row(names.POSITIONS, self._positions(input_ids))
+        if self._config.token_types:
+            types = np.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+            summed = summed + self._row(names.TOKEN_TYPES, types)
+        states = self._norm(names.EMBEDDING_NORM, summed)
+        if self._config.embedding_size == self._config.hidden_size:
+            return states
+        return self._linear(names.PROJECTION, states)
+
+    def _positions(self, input_ids: Ids) -> NDArray[np.int64]:
+        """The position of each token."""
+        padding = self._config.padding_id
+        if padding is None:
+            return np.arange(len(input_ids))
+        token = (input_ids != padding).astype(np.int64)
+        positions: NDArray[np.int64] = padding + np.cumsum(token) * token
+        return positions
+
+    def _relative_bias(self, length: int) -> Wide:
+        """What is added to the scores of each head, [N, S, S]."""
+        if not self._config.relative_buckets:
+            return np.zeros((self._config.heads, length, length))
+        tokens = range(length)
+        buckets = [[self._bucket(key - query) for key in tokens] for query in tokens]
+        return self._row(names.RELATIVE_BIAS, np.array(buckets)).transpose(2, 0, 1)
+
+    def _bucket(self, distance: int) -> int:
+        half = self._config.relative_buckets // 2
+        exact, away = half // 2, abs(distance)
+        direction = half if distance > 0 else 0
+        if away < exact:
+            return direction + away
+        growth = math.log(away / exact) / math.log(MAX_DISTANCE / exact)
+        return direction + min(half - 1, exact + int(growth * (half - exact)))
+
+    def _layer(self, prefix: str, states: Wide, bias: Wide) -> Wide:
+        own = self._names
+        context = self._attention(prefix, states, bias)
+        attended = self._linear(f"{prefix}.{own.attention_output}", context)
+        middle = self._norm(f"{prefix}.{own.attention_norm}", attended + states)
+        inner = self._linear(f"{prefix}.{own.intermediate}", middle)
+        active = ACTIVATIONS[self._config.activation](inner)
+        outer = self._linear(f"{prefix}.{own.output}", active)
+        return self._norm(f"{prefix}.{own.output_norm}", outer + middle)
+
+    def _attention(self, prefix: str, states: Wide, bias: Wide) -> Wide:
         """One head after the other."""
         query, key, value = (
-            self._linear(f"{prefix}.{role}", states) for role in ("query", "key", "value")
+            self._linear(f"{prefix}.{role}", states)
+            for role in (self._names.query, self._names.key, self._names.value)
         )
         size = self._config.head_size
-        heads = [slice(start, start + size) for start in range(0, self._config.hidden_size, size)]
-        contexts = [
-            softmax(query[:, head] @ key[:, head].T / math.sqrt(size)) @ value[:, head]
-            for head in heads
-        ]
+        contexts = []
+        for index in range(self._config.heads):
+            head = slice(index * size, (index + 1) * size)
+            scores = query[:, head] @ key[:, head].T / math.sqrt(size)
+            contexts.append(softmax(scores + bias[index]) @ value[:, head])
         return np.concatenate(contexts, axis=1)
+
+    def _row(self, name: str, index: NDArray[np.integer]) -> Wide:
+        rows: Wide = self._tables[f"{name}.weight"][index].astype(np.float64)
+        return rows
 
     def _linear(self, name: str, values: Wide) -> Wide:
         return values @ self._tensors[f"{name}.weight"].T + self._tensors[f"{name}.bias"]
@@ -101,9 +168,20 @@ def pool(states: Wide) -> dict[str, Wide]:
     return {"cls": states[0], "mean": states.mean(axis=0), "last_token": states[-1]}
 
 
-def pooled_vectors(
-    encoder: ReferenceEncoder, sequences: Sequence[NDArray[np.int32]]
-) -> dict[str, NDArray[np.float32]]:
-    """float32[N, H] by pooling, for N texts."""
-    rows = [pool(encoder.hidden_states(input_ids)) for input_ids in sequences]
-    return {name: np.stack([row[name] for row in rows]).astype(np.float32) for name in rows[0]}
+def reference_outputs(
+    encoder: ReferenceEncoder, sequences: Sequence[Ids], tokens: bool
+) -> Mapping[str, NDArray[np.float32]]:
+    """The graph's outputs but the hidden states, for N texts of T tokens in all.
+
+    float32[N, H] for every pooling; with `tokens` also the logits [T, labels].
+    """
+    rows = []
+    for input_ids in sequences:
+        states = encoder.hidden_states(input_ids)
+        row = {pooled_output(name): vector[None] for name, vector in pool(states).items()}
+        if tokens:
+            row[TOKEN_LOGITS_OUTPUT] = encoder.classify_tokens(states)
+        rows.append(row)
+    return {
+        name: np.concatenate([row[name] for row in rows]).astype(np.float32) for name in rows[0]
+    }

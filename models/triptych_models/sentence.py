@@ -90,14 +90,14 @@ def _pooling(folder: Path) -> str:
 
 def _max_length(folder: Path, config: EncoderConfig, chosen: int | None) -> int:
     if chosen is not None:
-        if not 2 < chosen <= config.max_positions:
-            raise UnsupportedModel(f"max length must be between 3 and {config.max_positions}")
+        if not 2 < chosen <= config.max_length:
+            raise UnsupportedModel(f"max length must be between 3 and {config.max_length}")
         return chosen
     sentence = read_optional(folder / _SENTENCE).get("max_seq_length")
     tokenizer = read_optional(folder / "tokenizer_config.json").get("model_max_length")
     stated = [limit for limit in (sentence, tokenizer) if isinstance(limit, int) and limit > 2]
     # tokenizers without a limit state 10**30
-    return min(next(iter(stated), config.max_positions), config.max_positions)
+    return min(next(iter(stated), config.max_length), config.max_length)
 
 
 def _prompts(folder: Path) -> Mapping[str, str]:

@@ -1,55 +1,73 @@
-"""Whether a bundle gives its golden vectors on this machine."""
+"""Whether a bundle gives its golden numbers on this machine."""
 
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triptych_bundles import (
-    POOLINGS,
+    LOGITS_OUTPUT,
+    TOKEN_LOGITS_OUTPUT,
     Bundle,
-    Cosine,
+    GoldenRecord,
     GoldenVectors,
     check_cosine,
-    pooled_output,
+    forward,
     read_golden,
+    read_head_golden,
+    read_layers,
     verify_files,
 )
-from triptych_models.errors import GoldenMismatch, ModelError
+from triptych_models.errors import GoldenMismatch
 from triptych_models.progress import Say
+from triptych_models.runtime import PaddedGraph
 from triptych_models.tokenization import encode, load_tokenizer
 
-# The library's wheels report their use to its maker unless they are told not to before the import.
-os.putenv("ORT_DISABLE_TELEMETRY", "1")
-
-import onnxruntime
-
-Ids: TypeAlias = NDArray[np.int32]
-Vectors: TypeAlias = Mapping[str, NDArray[np.float32]]
+Array = NDArray[np.float32]
 # texts in their written order: short and long ones share a batch, so padding is tested
 MIXED_BATCH = 8
 _CPU = "cpu-"
 
 
-def verify_bundle(bundle: Bundle, say: Say) -> Mapping[str, Cosine]:
-    """Hashes, token ids, then every CPU graph's vectors; the worst cosine by pooling.
+@dataclass(frozen=True, slots=True)
+class Closeness:
+    """How near an output comes to its golden numbers, in the row where it is farthest.
 
-    Raises BundleError for files, GoldenMismatch for ids or vectors, ModelError for a graph that
+    Vectors are held against each other by cosine; logits, whose sizes matter, by difference.
+    """
+
+    name: str
+    """The pooling, or the output of logits."""
+    measure: Literal["worst cosine", "largest error"]
+    figure: float
+    row: int
+    passed: bool
+
+    @property
+    def error(self) -> float:
+        """0 where nothing differs."""
+        return 1 - self.figure if self.measure == "worst cosine" else self.figure
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.measure} {self.figure:.9f}"
+
+
+def verify_bundle(bundle: Bundle, say: Say) -> Sequence[Closeness]:
+    """Hashes, token ids, every CPU graph's outputs, the head; how near each comes at worst.
+
+    Raises BundleError for files, GoldenMismatch for ids or numbers, ModelError for a graph that
     does not load.
     """
     verify_files(bundle)
     golden = read_golden(bundle)
     check_ids(bundle, golden)
-    worst: dict[str, Cosine] = {}
-    for variant, file in bundle.graphs.items():
-        if variant.startswith(_CPU):
-            graph = PaddedGraph(bundle.file(file))
-            for pooling, cosine in _check_graph(graph, bundle, golden, variant, say).items():
-                worst[pooling] = min(cosine, worst.get(pooling, cosine), key=lambda one: one.worst)
-    return worst
+    found = [*_check_graphs(bundle, golden, say), *_check_head(bundle, say)]
+    worst: dict[str, Closeness] = {}
+    for one in found:
+        worst[one.name] = max(one, worst.get(one.name, one), key=lambda each: each.error)
+    return list(worst.values())
 
 
 def check_ids(bundle: Bundle, golden: GoldenVectors) -> None:
@@ -62,57 +80,44 @@ def check_ids(bundle: Bundle, golden: GoldenVectors) -> None:
             raise GoldenMismatch(f"golden text {index} is tokenized into other ids")
 
 
-class PaddedGraph:
-    """A session on one core: what is held here is numbers, not speed."""
-
-    def __init__(self, path: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # the runtime's own errors share no narrower class
-            raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from error
-
-    def run(self, sequences: Sequence[Ids], outputs: Sequence[str]) -> Vectors:
-        """Outputs by name for one batch, padded to its longest sequence."""
-        input_ids = np.zeros((len(sequences), max(map(len, sequences))), np.int32)
-        mask = np.zeros_like(input_ids)
-        for row, ids in enumerate(sequences):
-            input_ids[row, : len(ids)], mask[row, : len(ids)] = ids, 1
-        feed = {
-            "input_ids": input_ids,
-            "attention_mask": mask,
-            "token_type_ids": np.zeros_like(input_ids),
-        }
-        return dict(zip(outputs, self._session.run(list(outputs), feed), strict=True))
-
-    def pooled(self, sequences: Sequence[Ids], batch_size: int) -> Vectors:
-        """float32[N, H] by pooling, for N texts in batches of `batch_size`."""
-        batches = [
-            self.run(sequences[start : start + batch_size], list(map(pooled_output, POOLINGS)))
-            for start in range(0, len(sequences), batch_size)
-        ]
-        return {
-            pooling: np.concatenate([batch[pooled_output(pooling)] for batch in batches])
-            for pooling in POOLINGS
-        }
+def compare(output: str, actual: Array, expected: Array, record: GoldenRecord) -> Closeness:
+    """Hold float[N, width] against its golden numbers; anything not finite is as far as can be."""
+    name = output.removeprefix("pooled.")
+    if output not in (LOGITS_OUTPUT, TOKEN_LOGITS_OUTPUT):
+        cosine = check_cosine(actual, expected, record.min_cosine)
+        return Closeness(name, "worst cosine", cosine.worst, cosine.index, cosine.passed)
+    errors = np.abs(actual.astype(np.float64) - expected).max(axis=1)
+    errors[~np.isfinite(errors)] = np.inf
+    row = int(errors.argmax())
+    largest = float(errors[row])
+    return Closeness(name, "largest error", largest, row, largest <= record.max_logit_error)
 
 
-def _check_graph(
-    graph: PaddedGraph, bundle: Bundle, golden: GoldenVectors, variant: str, say: Say
-) -> Mapping[str, Cosine]:
-    worst: dict[str, Cosine] = {}
-    for batch_size, manner in ((1, "alone"), (MIXED_BATCH, "in mixed batches")):
-        vectors = graph.pooled(golden.sequences(), batch_size)
-        for pooling in POOLINGS:
-            cosine = check_cosine(
-                vectors[pooling], golden.outputs[pooled_output(pooling)], bundle.golden.min_cosine
-            )
-            detail = f"{variant} {pooling} {manner}: worst cosine {cosine.worst:.9f}"
-            say(f"  {detail} (text {cosine.index})")
-            if not cosine.passed:
-                raise GoldenMismatch(f"{bundle.name}@{bundle.version} {detail}")
-            worst[pooling] = min(cosine, worst.get(pooling, cosine), key=lambda one: one.worst)
-    return worst
+def _check_graphs(bundle: Bundle, golden: GoldenVectors, say: Say) -> Iterator[Closeness]:
+    for variant, file in bundle.graphs.items():
+        if not variant.startswith(_CPU):
+            continue
+        graph = PaddedGraph(bundle.file(file))
+        for batch_size, manner in ((1, "alone"), (MIXED_BATCH, "in mixed batches")):
+            outputs = graph.run_all(golden.sequences(), list(golden.outputs), batch_size)
+            for output, expected in golden.outputs.items():
+                found = compare(output, outputs[output], expected, bundle.golden)
+                yield _passed(bundle, f"{variant} {found.name} {manner}", found, say)
+
+
+def _check_head(bundle: Bundle, say: Say) -> Iterator[Closeness]:
+    if bundle.head is None or not bundle.head.layers:
+        return
+    golden = read_head_golden(bundle, bundle.head)
+    layers = read_layers(bundle, bundle.head)
+    logits = forward(layers, golden.inputs, bundle.head.normalized)
+    found = compare(LOGITS_OUTPUT, logits, golden.logits, bundle.golden)
+    yield _passed(bundle, f"head {found.name}", found, say)
+
+
+def _passed(bundle: Bundle, what: str, found: Closeness, say: Say) -> Closeness:
+    detail = f"{what}: {found.measure} {found.figure:.9f}"
+    say(f"  {detail} (row {found.row})")
+    if not found.passed:
+        raise GoldenMismatch(f"{bundle.identity} {detail}")
+    return found

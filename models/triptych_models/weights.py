@@ -1,6 +1,6 @@
-"""Names of a BERT checkpoint's tensors, and the roles they play in the graph."""
+"""The tensors of a checkpoint, and the roles they play in the graph."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from triptych_models import architectures as names
 from triptych_models.config import EncoderConfig
 from triptych_models.errors import FetchError, UnsupportedModel
 
 Array = NDArray[np.float32]
 Tensors = Mapping[str, Array]
-# a bare encoder's names have no prefix, those under a task's head have the encoder's
-_PREFIXES = ("", "bert.")
-_ANCHOR = "embeddings.word_embeddings.weight"
+_ANCHOR = f"{names.WORDS}.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """Scale and shift of a layer normalisation, [hidden] each."""
+    """Scale and shift of a layer normalisation, [width] each."""
 
     scale: Array
     shift: Array
@@ -51,73 +50,99 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class EncoderWeights:
-    """Tables are [vocabulary, hidden], [positions, hidden] and [types, hidden]."""
+    """Tables are [vocabulary, E], [positions, E] and [types, E], of embeddings E wide."""
 
     words: Array
     positions: Array
-    token_types: Array
+    token_types: Array | None
     embedding_norm: Norm
+    projection: Linear | None
+    """From the embeddings' width to the layers', where they differ."""
+    relative_bias: Array | None
+    """[buckets, heads]."""
     layers: tuple[Layer, ...]
 
 
-def read_tensors(path: Path) -> Tensors:
-    """All tensors of a safetensors file as float32, without the prefix of their encoder."""
+def read_tensors(path: Path, config: EncoderConfig) -> Tensors:
+    """All tensors of a safetensors file as float32, named as in an encoder without a head.
+
+    Beside a head the encoder's names have a prefix, which is left out here.
+    """
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise FetchError(f"{path}: cannot be read: {error}") from error
-    for prefix in _PREFIXES:
-        if prefix + _ANCHOR in tensors:
-            return {
-                name.removeprefix(prefix): np.asarray(tensor, np.float32)
-                for name, tensor in tensors.items()
-                if name.startswith(prefix)
-            }
-    raise UnsupportedModel(f"{path.name} holds no {_ANCHOR!r}: not the weights of a BERT")
+    prefix = config.architecture.prefix
+    bare = {name.removeprefix(prefix): np.asarray(one, np.float32) for name, one in tensors.items()}
+    if _ANCHOR not in bare:
+        reason = f"not the weights of an encoder of type {config.model_type}"
+        raise UnsupportedModel(f"{path.name} holds no {_ANCHOR!r}: {reason}")
+    return bare
 
 
-def bert_weights(tensors: Tensors, config: EncoderConfig) -> EncoderWeights:
+def encoder_weights(tensors: Tensors, config: EncoderConfig) -> EncoderWeights:
     """Name every tensor's role; UnsupportedModel where one is missing or has another shape."""
-    names = _Checkpoint(tensors, config.hidden_size)
-    inner = config.intermediate_size
+    checkpoint, width = _Checkpoint(tensors), config.embedding_size
+    projected = width != config.hidden_size
+    types = (names.TOKEN_TYPES, config.token_types, width)
+    bias = (names.RELATIVE_BIAS, config.relative_buckets, config.heads)
     return EncoderWeights(
-        words=names.table("embeddings.word_embeddings", config.vocab_size),
-        positions=names.table("embeddings.position_embeddings", config.max_positions),
-        token_types=names.table("embeddings.token_type_embeddings", config.token_types),
-        embedding_norm=names.norm("embeddings.LayerNorm"),
-        layers=tuple(
-            _layer(names, f"encoder.layer.{index}", inner) for index in range(config.layers)
+        words=checkpoint.table(names.WORDS, config.vocab_size, width),
+        positions=checkpoint.table(names.POSITIONS, config.max_positions, width),
+        token_types=checkpoint.table(*types) if config.token_types else None,
+        embedding_norm=checkpoint.norm(names.EMBEDDING_NORM, width),
+        projection=(
+            checkpoint.linear(names.PROJECTION, width, config.hidden_size) if projected else None
         ),
+        relative_bias=checkpoint.table(*bias) if config.relative_buckets else None,
+        layers=tuple(_layer(checkpoint, config, index) for index in range(config.layers)),
     )
 
 
-def _layer(names: "_Checkpoint", prefix: str, inner: int) -> Layer:
-    hidden = names.hidden
+def classifier_weights(tensors: Tensors, config: EncoderConfig, labels: int) -> Sequence[Linear]:
+    """The layers of the architecture's head for whole inputs; as `encoder_weights`."""
+    hidden, layers = config.hidden_size, config.architecture.classifier
+    widths = [*[hidden] * (len(layers) - 1), labels]
+    checkpoint = _Checkpoint(tensors)
+    return [
+        checkpoint.linear(dense.name, hidden, width)
+        for dense, width in zip(layers, widths, strict=True)
+    ]
+
+
+def token_classifier_weights(tensors: Tensors, config: EncoderConfig, labels: int) -> Linear:
+    """The head for tokens; as `encoder_weights`."""
+    return _Checkpoint(tensors).linear(names.TOKEN_CLASSIFIER, config.hidden_size, labels)
+
+
+def _layer(checkpoint: "_Checkpoint", config: EncoderConfig, index: int) -> Layer:
+    hidden, inner = config.hidden_size, config.intermediate_size
+    own, prefix = config.architecture.names, f"{config.architecture.layers}.{index}"
     return Layer(
-        query=names.linear(f"{prefix}.attention.self.query", hidden, hidden),
-        key=names.linear(f"{prefix}.attention.self.key", hidden, hidden),
-        value=names.linear(f"{prefix}.attention.self.value", hidden, hidden),
-        attention_output=names.linear(f"{prefix}.attention.output.dense", hidden, hidden),
-        attention_norm=names.norm(f"{prefix}.attention.output.LayerNorm"),
-        intermediate=names.linear(f"{prefix}.intermediate.dense", hidden, inner),
-        output=names.linear(f"{prefix}.output.dense", inner, hidden),
-        output_norm=names.norm(f"{prefix}.output.LayerNorm"),
+        query=checkpoint.linear(f"{prefix}.{own.query}", hidden, hidden),
+        key=checkpoint.linear(f"{prefix}.{own.key}", hidden, hidden),
+        value=checkpoint.linear(f"{prefix}.{own.value}", hidden, hidden),
+        attention_output=checkpoint.linear(f"{prefix}.{own.attention_output}", hidden, hidden),
+        attention_norm=checkpoint.norm(f"{prefix}.{own.attention_norm}", hidden),
+        intermediate=checkpoint.linear(f"{prefix}.{own.intermediate}", hidden, inner),
+        output=checkpoint.linear(f"{prefix}.{own.output}", inner, hidden),
+        output_norm=checkpoint.norm(f"{prefix}.{own.output_norm}", hidden),
     )
 
 
 class _Checkpoint:
-    def __init__(self, tensors: Tensors, hidden: int) -> None:
+    def __init__(self, tensors: Tensors) -> None:
         self._tensors = tensors
-        self.hidden = hidden
 
-    def table(self, name: str, rows: int) -> Array:
-        return self._tensor(f"{name}.weight", (rows, self.hidden))
+    def table(self, name: str, rows: int, width: int) -> Array:
+        return self._tensor(f"{name}.weight", (rows, width))
 
-    def norm(self, name: str) -> Norm:
+    def norm(self, name: str, width: int) -> Norm:
         # checkpoints converted from TensorFlow keep that framework's names
         scale, shift = ("gamma", "beta") if f"{name}.gamma" in self._tensors else ("weight", "bias")
-        shape = (self.hidden,)
-        return Norm(self._tensor(f"{name}.{scale}", shape), self._tensor(f"{name}.{shift}", shape))
+        return Norm(
+            self._tensor(f"{name}.{scale}", (width,)), self._tensor(f"{name}.{shift}", (width,))
+        )
 
     def linear(self, name: str, inputs: int, outputs: int) -> Linear:
         weight = self._tensor(f"{name}.weight", (outputs, inputs))

@@ -96,7 +96,7 @@ class Turns:
 
 @dataclass(slots=True)
 class Answers:
-    """What the load has seen last, the head's turn and the trunk's digest, and how often it asked."""
+    """What the load saw last, the turn of the head and the digest of the trunk, and how often."""
 
     turn: int = -1
     digest: str = ""

@@ -15,9 +15,10 @@ from triptych_models.errors import BundleExists, GoldenMismatch, ModelError, Uns
 from triptych_models.golden import COMMITTED_MAX_LENGTH, COMMITTED_WEIGHTS, GoldenFiles, committed
 from triptych_models.manifest import file_facts
 from triptych_models.plan import Plan, make_plan
+from triptych_models.runtime import PaddedGraph
 from triptych_models.sentence import Choices
 from triptych_models.sources import fetch
-from triptych_models.verification import PaddedGraph, verify_bundle
+from triptych_models.verification import verify_bundle
 
 WriteModel = Callable[..., Path]
 
@@ -128,7 +129,7 @@ def test_verification_names_the_vector_that_differs(
     lines: list[str] = []
     with pytest.raises(GoldenMismatch, match=r"tiny-bert@1 cpu-fp32 cls alone: worst cosine -1\.0"):
         verify_bundle(bundle, lines.append)
-    assert lines[-1].endswith("(text 5)")
+    assert lines[-1].endswith("(row 5)")
 
 
 def test_verification_names_the_text_whose_ids_differ(

@@ -12,7 +12,7 @@ from triptych_models.config import read_config
 from triptych_models.errors import FetchError, UnsupportedModel
 from triptych_models.sentence import Choices, SentenceSettings, read_sentence_settings
 from triptych_models.tokenization import check_tokenizer, load_tokenizer
-from triptych_models.weights import bert_weights, read_tensors
+from triptych_models.weights import encoder_weights, read_tensors
 
 WriteModel = Callable[..., Path]
 PLAIN = Choices()
@@ -21,14 +21,14 @@ PLAIN = Choices()
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"model_type": "gpt2"}, "model_type 'gpt2' is not supported, only: bert"),
+        ({"model_type": "gpt2"}, "model_type 'gpt2' is not supported, only: bert, roberta"),
         ({"model_type": None}, "model_type None is not supported"),
         ({"hidden_act": "silu"}, "hidden_act 'silu' is not supported, only: gelu, gelu_new, relu"),
         ({"position_embedding_type": "relative_key"}, "only: absolute"),
         ({"is_decoder": True}, "is_decoder True is not supported"),
         ({"num_attention_heads": 5}, "hidden_size 16 does not divide into 5 heads"),
-        ({"num_hidden_layers": 0}, "num_hidden_layers in config.json must be a positive"),
-        ({"vocab_size": "many"}, "vocab_size in config.json must be a positive"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers in config.json must be a whole number of at"),
+        ({"vocab_size": "many"}, "vocab_size in config.json must be a whole number of at least 1"),
         ({"layer_norm_eps": 0.0}, "layer_norm_eps in config.json"),
     ],
 )
@@ -50,20 +50,21 @@ def test_missing_and_misshapen_tensors(
     config = read_config(folder / "config.json")
     name = "encoder.layer.1.output.dense.weight"
     with pytest.raises(UnsupportedModel, match=f"tensor '{name}' has shape"):
-        bert_weights(tensors | {name: np.ones((2, 2), "f4")}, config)
+        encoder_weights(tensors | {name: np.ones((2, 2), "f4")}, config)
     del tensors[name]
     with pytest.raises(UnsupportedModel, match=f"tensor '{name}' is missing"):
-        bert_weights(tensors, config)
+        encoder_weights(tensors, config)
 
 
-def test_weights_of_another_family(tmp_path: Path) -> None:
-    path = tmp_path / "model.safetensors"
+def test_weights_of_another_family(write_model: WriteModel) -> None:
+    path = write_model() / "model.safetensors"
+    config = read_config(path.parent / "config.json")
     save_file({"wte.weight": np.ones((2, 2), "f4")}, path)
-    with pytest.raises(UnsupportedModel, match="not the weights of a BERT"):
-        read_tensors(path)
+    with pytest.raises(UnsupportedModel, match="not the weights of an encoder of type bert"):
+        read_tensors(path, config)
     path.write_bytes(b"not tensors")
     with pytest.raises(FetchError, match="cannot be read"):
-        read_tensors(path)
+        read_tensors(path, config)
 
 
 def settings(folder: Path, choices: Choices = PLAIN) -> SentenceSettings:

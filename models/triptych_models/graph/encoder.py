@@ -1,4 +1,4 @@
-"""The encoder of a BERT in plain operators: embeddings, then attention and feed-forward layers.
+"""An encoder in plain operators: embeddings, then attention and feed-forward layers.
 
 Values are float32; B texts, S tokens, H hidden elements, N heads of D elements. Queries, keys and
 values come from one matrix product, and the scores' scale is folded into the queries' weights.
@@ -11,14 +11,15 @@ import numpy as np
 from triptych_models.config import EncoderConfig
 from triptych_models.graph.activations import ACTIVATIONS
 from triptych_models.graph.builder import GraphBuilder
+from triptych_models.graph.positions import positions, relative_bias
 from triptych_models.weights import EncoderWeights, Layer, Linear, Norm
 
 # far below any score, yet far from overflow: its exponential is exactly zero
 MASKED_SCORE = -1e9
 
 
-class BertGraph:
-    """Adds a BERT to a graph."""
+class EncoderGraph:
+    """Adds an encoder to a graph."""
 
     def __init__(self, graph: GraphBuilder, config: EncoderConfig) -> None:
         self._graph = graph
@@ -27,39 +28,46 @@ class BertGraph:
     def hidden_states(
         self, weights: EncoderWeights, input_ids: str, token_type_ids: str, mask: str, name: str
     ) -> str:
-        """The last layer's states [B, S, H]; `mask` is float32[B, S], 1 for a token."""
-        bias = self._attention_bias(mask)
+        """The last layer's states [B, S, H]; `mask` is float32[B, S], 1 for a token.
+
+        Token types are not read where the weights have none.
+        """
+        bias = self._attention_bias(weights, input_ids, mask)
         states = self._embeddings(weights, input_ids, token_type_ids)
         for index, layer in enumerate(weights.layers):
             output = name if index == len(weights.layers) - 1 else f"layer.{index}"
             states = self._layer(f"layer.{index}", layer, states, bias, output)
         return states
 
-    def _attention_bias(self, mask: str) -> str:
-        """[B, 1, 1, S]: zero for a token, MASKED_SCORE for padding."""
+    def _attention_bias(self, weights: EncoderWeights, input_ids: str, mask: str) -> str:
+        """[B, 1, 1, S]: zero for a token, MASKED_SCORE for padding.
+
+        [B, N, S, S] where the distance of two tokens counts too.
+        """
         add, number = self._graph.add, self._graph.number
         padding = add("Sub", number(1), mask, name="bias.padding")
         scores = add("Mul", padding, number(MASKED_SCORE), name="bias.scores")
-        return add("Unsqueeze", scores, self._graph.integers(1, 2), name="bias")
+        bias = add("Unsqueeze", scores, self._graph.integers(1, 2), name="bias")
+        if weights.relative_bias is None:
+            return bias
+        distance = relative_bias(self._graph, weights.relative_bias, input_ids, self._config)
+        return add("Add", bias, distance, name="bias.total")
 
     def _embeddings(self, weights: EncoderWeights, input_ids: str, token_type_ids: str) -> str:
         add, table = self._graph.add, self._graph.constant
         words = table("embeddings.word_table", weights.words)
-        types = table("embeddings.type_table", weights.token_types)
-        word = add("Gather", words, input_ids, name="embeddings.words")
-        kind = add("Gather", types, token_type_ids, name="embeddings.types")
-        position = self._positions(weights, input_ids)
-        tokens = add("Add", word, kind, name="embeddings.tokens")
+        tokens, kind = add("Gather", words, input_ids, name="embeddings.words"), ""
+        if weights.token_types is not None:
+            types = table("embeddings.type_table", weights.token_types)
+            kind = add("Gather", types, token_type_ids, name="embeddings.types")
+        position = positions(self._graph, weights.positions, input_ids, self._config)
+        if kind:
+            tokens = add("Add", tokens, kind, name="embeddings.tokens")
         summed = add("Add", tokens, position, name="embeddings.sum")
-        return self._norm("embeddings.norm", weights.embedding_norm, summed)
-
-    def _positions(self, weights: EncoderWeights, input_ids: str) -> str:
-        """The first S rows of the position table, for every text."""
-        add, integers = self._graph.add, self._graph.integers
-        table = self._graph.constant("embeddings.position_table", weights.positions)
-        length = add("Shape", input_ids, name="embeddings.length", start=1, end=2)
-        zero = integers(0)
-        return add("Slice", table, zero, length, zero, name="embeddings.positions")
+        normal = self._norm("embeddings.norm", weights.embedding_norm, summed)
+        if weights.projection is None:
+            return normal
+        return self._linear("embeddings.projection", weights.projection, normal)
 
     def _layer(self, name: str, layer: Layer, states: str, bias: str, output: str) -> str:
         add = self._graph.add
@@ -96,10 +104,7 @@ class BertGraph:
         return self._graph.add("Transpose", split, name=f"{value}.heads", perm=order)
 
     def _linear(self, name: str, linear: Linear, value: str) -> str:
-        add, constant = self._graph.add, self._graph.constant
-        kernel = constant(f"{name}.kernel", linear.kernel)
-        product = add("MatMul", value, kernel, name=f"{name}.product")
-        return add("Add", product, constant(f"{name}.bias", linear.bias), name=name)
+        return add_linear(self._graph, name, linear, value)
 
     def _norm(self, name: str, norm: Norm, value: str, output: str = "") -> str:
         constant = self._graph.constant
@@ -109,6 +114,13 @@ class BertGraph:
         return self._graph.add(
             "LayerNormalization", value, scale, shift, name=output or name, axis=-1, epsilon=epsilon
         )
+
+
+def add_linear(graph: GraphBuilder, name: str, linear: Linear, value: str) -> str:
+    """value @ kernel + bias, called `name`."""
+    kernel = graph.constant(f"{name}.kernel", linear.kernel)
+    product = graph.add("MatMul", value, kernel, name=f"{name}.product")
+    return graph.add("Add", product, graph.constant(f"{name}.bias", linear.bias), name=name)
 
 
 def merge_qkv(layer: Layer, head_size: int) -> Linear:
