@@ -47,8 +47,8 @@ def read_classes(folder: Path, task: Task | None) -> Classes | None:
     chosen = task or _task(values)
     if chosen == "embed":
         return None
-    labels = _labels(values)
-    kind = _problem_type(folder, values, labels)
+    labels = read_labels(values)
+    kind = read_problem_type(folder, values, labels)
     if chosen == "rank" and len(labels) != 1:
         raise UnsupportedModel(f"task rank needs a model with one label, this has {len(labels)}")
     if task is None and chosen == "classify" and len(labels) == 1:
@@ -68,7 +68,7 @@ def _task(values: Mapping[str, object]) -> Task:
     raise UnsupportedModel(f"{reason}; --task says what to compile it for")
 
 
-def _labels(values: Mapping[str, object]) -> tuple[str, ...]:
+def read_labels(values: Mapping[str, object]) -> tuple[str, ...]:
     """`id2label`; without it LABEL_0 and so on, two unless `num_labels` says otherwise.
 
     Both as in transformers, PreTrainedConfig.
@@ -89,7 +89,7 @@ def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and 1 <= value <= _MOST_LABELS
 
 
-def _problem_type(
+def read_problem_type(
     folder: Path, values: Mapping[str, object], labels: tuple[str, ...]
 ) -> ProblemType:
     """Which function makes scores of logits: none for regression, else sigmoid or softmax.

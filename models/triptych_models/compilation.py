@@ -3,15 +3,7 @@
 import shutil
 from pathlib import Path
 
-from triptych_bundles import (
-    Bundle,
-    BundleError,
-    BundleNotFound,
-    Repository,
-    read_model,
-    verify_files,
-)
-from triptych_models.errors import BundleExists
+from triptych_bundles import Bundle
 from triptych_models.facts import GRAPH, SEQUENCE_TASKS, TEXTS, VECTORS, bundle_facts
 from triptych_models.golden import GoldenFiles, computed, reference_texts
 from triptych_models.graph import padded_graph
@@ -21,9 +13,8 @@ from triptych_models.plan import Plan
 from triptych_models.progress import Say
 from triptych_models.reference import ReferenceEncoder, reference_outputs
 from triptych_models.sources.folder import CARD, WEIGHTS
-from triptych_models.staging import install, staging
 from triptych_models.tokenization import check_tokenizer, encode, load_tokenizer, plain_tokenizer
-from triptych_models.verification import verify_bundle
+from triptych_models.versions import put_version
 from triptych_models.weights import (
     Tensors,
     classifier_weights,
@@ -43,43 +34,11 @@ def compile_bundle(plan: Plan, repository: Path, replace: bool, say: Say) -> Bun
     Raises BundleExists where the version holds other, intact content and `replace` is false, and
     ModelError or BundleError where the model is unsupported or the outcome fails verification.
     """
-    existing = _existing(plan, repository, say)
-    if existing is not None and existing.recipe == plan.recipe():
-        say(f"{plan.name}@{plan.version} is up to date: {existing.digest[:12]}")
-        return existing
-    if existing is not None and not replace:
-        reason = "holds other content: choose another version, or replace it with --replace"
-        raise BundleExists(f"{plan.name}@{plan.version} {reason}")
-    return _build(plan, repository, say)
-
-
-def _existing(plan: Plan, repository: Path, say: Say) -> Bundle | None:
-    """The intact bundle in the plan's place; a broken one counts as none."""
-    try:
-        bundle = Repository(repository).find_model(plan.name, plan.version)
-        verify_files(bundle)
-    except BundleNotFound:
-        return None
-    except BundleError as error:
-        say(f"compiling again, since {error}")
-        return None
-    return bundle
-
-
-def _build(plan: Plan, repository: Path, say: Say) -> Bundle:
-    with staging(repository) as staged:
-        folder = staged / plan.name / plan.version
-        folder.mkdir(parents=True)
-        say(f"compiling {plan.name}@{plan.version} from {plan.source.origin}")
-        _write(plan, folder, say)
-        say("verifying against the golden vectors")
-        verify_bundle(read_model(folder), say)
-        target = repository / plan.name / plan.version
-        install(folder, target)
-    return read_model(target)
+    return put_version(plan, lambda folder: _write(plan, folder, say), repository, replace, say)
 
 
 def _write(plan: Plan, folder: Path, say: Say) -> None:
+    say(f"compiling {plan.name}@{plan.version} from {plan.source.origin}")
     for name, copied in _COPIED.items():
         if name in plan.source_files:
             shutil.copyfile(plan.source.path / name, folder / copied)

@@ -47,6 +47,7 @@ def computed(
     texts: Sequence[str],
     sequences: Sequence[NDArray[np.int32]],
     outputs: Mapping[str, NDArray[np.float32]],
+    source: str = REFERENCE_SOURCE,
 ) -> GoldenFiles:
     """Pack outputs by name, of N texts and their token ids; see GoldenVectors for their shapes."""
     tensors: dict[str, NDArray[np.generic]] = {
@@ -54,8 +55,8 @@ def computed(
         "lengths": np.array([len(ids) for ids in sequences], np.int32),
     }
     tensors |= outputs
-    packed = save(tensors, metadata={"source": REFERENCE_SOURCE})
-    return GoldenFiles(json.dumps(texts).encode(), packed, REFERENCE_SOURCE)
+    packed = save(tensors, metadata={"source": source})
+    return GoldenFiles(json.dumps(texts).encode(), packed, source)
 
 
 def _stated_source(vectors: bytes) -> str:

@@ -3,27 +3,21 @@
 import shutil
 from pathlib import Path
 
-from triptych_bundles import (
-    Bundle,
-    BundleError,
-    BundleNotFound,
-    Repository,
-    read_model,
-    verify_files,
-)
-from triptych_models.errors import BundleExists
-from triptych_models.importing.facts import GRAPH, TEXTS, VECTORS, bundle_facts, served_outputs
-from triptych_models.importing.golden import check_bundle, graph_golden, longest
+from triptych_bundles import Bundle
+from triptych_models.facts import GRAPH, TEXTS, VECTORS
+from triptych_models.importing.facts import bundle_facts, served_outputs
+from triptych_models.importing.golden import graph_golden, longest
 from triptych_models.importing.outputs import GraphOutputs, find_outputs
 from triptych_models.importing.plan import ImportPlan
-from triptych_models.importing.session import ImportedSession
 from triptych_models.importing.source import CONFIG, TOKENIZER
 from triptych_models.importing.surgery import serving_graph
+from triptych_models.importing.trial import run
 from triptych_models.manifest import write_manifest
 from triptych_models.progress import Say
+from triptych_models.runtime import PaddedGraph
 from triptych_models.sources.folder import CARD
-from triptych_models.staging import install, staging
 from triptych_models.tokenization import check_tokenizer, load_tokenizer, plain_tokenizer
+from triptych_models.versions import put_version
 
 # the card keeps its authors' terms and limits with the weights
 _COPIED = {CARD: "model-card.md", "LICENSE": "LICENSE"}
@@ -38,39 +32,11 @@ def import_bundle(plan: ImportPlan, repository: Path, replace: bool, say: Say) -
     UnsupportedModel where the graph cannot be served, and GoldenMismatch where texts of a batch
     disturb each other.
     """
-    existing = _existing(plan, repository, say)
-    if existing is not None and existing.recipe == plan.recipe():
-        say(f"{plan.name}@{plan.version} is up to date: {existing.digest[:12]}")
-        return existing
-    if existing is not None and not replace:
-        reason = "holds other content: choose another version, or replace it with --replace"
-        raise BundleExists(f"{plan.name}@{plan.version} {reason}")
-    with staging(repository) as staged:
-        folder = staged / plan.name / plan.version
-        folder.mkdir(parents=True)
-        say(f"importing {plan.name}@{plan.version} from {plan.source.origin}")
-        _write(plan, folder, say)
-        say("checking that texts of a batch do not disturb each other")
-        check_bundle(read_model(folder))
-        target = repository / plan.name / plan.version
-        install(folder, target)
-    return read_model(target)
-
-
-def _existing(plan: ImportPlan, repository: Path, say: Say) -> Bundle | None:
-    """The intact bundle in the plan's place; a broken one counts as none."""
-    try:
-        bundle = Repository(repository).find_model(plan.name, plan.version)
-        verify_files(bundle)
-    except BundleNotFound:
-        return None
-    except BundleError as error:
-        say(f"importing again, since {error}")
-        return None
-    return bundle
+    return put_version(plan, lambda folder: _write(plan, folder, say), repository, replace, say)
 
 
 def _write(plan: ImportPlan, folder: Path, say: Say) -> None:
+    say(f"importing {plan.name}@{plan.version} from {plan.source.origin}")
     for name, copied in _COPIED.items():
         if (plan.source.folder / name).is_file():
             shutil.copyfile(plan.source.folder / name, folder / copied)
@@ -82,12 +48,15 @@ def _write(plan: ImportPlan, folder: Path, say: Say) -> None:
 
 
 def _write_graph(plan: ImportPlan, folder: Path) -> GraphOutputs:
-    session = ImportedSession(plan.model.SerializeToString())
-    outputs = find_outputs(session, plan.architecture)
+    path = folder / GRAPH
+    path.write_bytes(plan.model.SerializeToString())
+    names = [output.name for output in plan.model.graph.output]
+    original = PaddedGraph(path)
+    outputs = find_outputs(original, names, plan.architecture)
     tried = longest(plan.settings.max_length, plan.vocab_size, _LONGEST_TRIED)
-    session.run(tried, list(outputs.sources.values()))
+    run(original, tried, list(outputs.sources.values()))
     graph = serving_graph(plan.model, outputs.sources, outputs.widths)
-    (folder / GRAPH).write_bytes(graph.SerializeToString(deterministic=True))
+    path.write_bytes(graph.SerializeToString(deterministic=True))
     return outputs
 
 
@@ -95,7 +64,7 @@ def _write_golden(plan: ImportPlan, folder: Path, outputs: GraphOutputs) -> str:
     """Write texts and vectors; what computed them."""
     tokenizer = load_tokenizer(folder / TOKENIZER, plan.settings.max_length)
     check_tokenizer(tokenizer, plan, plan.settings)
-    golden = graph_golden(ImportedSession(folder / GRAPH), served_outputs(outputs), tokenizer)
+    golden = graph_golden(PaddedGraph(folder / GRAPH), served_outputs(outputs), tokenizer)
     (folder / TEXTS).write_bytes(golden.texts)
     (folder / VECTORS).write_bytes(golden.vectors)
     return golden.source

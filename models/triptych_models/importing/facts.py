@@ -9,14 +9,13 @@ from triptych_bundles import (
     TOKEN_LOGITS_OUTPUT,
     pooled_output,
 )
+from triptych_models.classes import read_labels, read_problem_type
+from triptych_models.errors import UnsupportedModel
+from triptych_models.facts import GRAPH, TEXTS, VECTORS
 from triptych_models.golden import MIN_COSINE
-from triptych_models.importing.labels import read_labels, read_problem_type
 from triptych_models.importing.outputs import GraphOutputs
 from triptych_models.importing.plan import ImportPlan
 
-GRAPH = "model.onnx"
-TEXTS = "golden-texts.json"
-VECTORS = "golden-vectors.safetensors"
 # what the same graph may give on another machine: kernels for other processors add up in another
 # order, and a foreign graph's logits may be large
 MAX_LOGIT_ERROR = 1e-3
@@ -67,18 +66,26 @@ def _meanings(plan: ImportPlan, outputs: GraphOutputs) -> dict[str, object]:
     """The head's section, the labels of tokens, or neither."""
     found: dict[str, object] = {}
     if LOGITS_OUTPUT in outputs.sources:
-        labels = read_labels(plan.config, outputs.widths[LOGITS_OUTPUT])
+        labels = _labels(plan, outputs.widths[LOGITS_OUTPUT])
         found["head"] = {
             "input": LOGITS_OUTPUT,
             "normalized": False,
             "layers": [],
             "labels": list(labels),
-            "problem_type": read_problem_type(plan.source.folder, plan.config, len(labels)),
+            "problem_type": read_problem_type(plan.source.folder, plan.config, labels),
         }
     if TOKEN_LOGITS_OUTPUT in outputs.sources:
-        width = outputs.widths[TOKEN_LOGITS_OUTPUT]
-        found["token_labels"] = list(read_labels(plan.config, width))
+        found["token_labels"] = list(_labels(plan, outputs.widths[TOKEN_LOGITS_OUTPUT]))
     return found
+
+
+def _labels(plan: ImportPlan, width: int) -> tuple[str, ...]:
+    """As many as there are logits."""
+    labels = read_labels(plan.config)
+    if len(labels) != width:
+        reason = f"config.json names {len(labels)} classes, the graph gives {width} logits"
+        raise UnsupportedModel(reason)
+    return labels
 
 
 def _task(means: Mapping[str, object]) -> str:

@@ -1,6 +1,6 @@
 """Which outputs of a foreign graph are hidden states, logits, or logits of tokens."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from triptych_bundles import HIDDEN_OUTPUT, LOGITS_OUTPUT, TOKEN_LOGITS_OUTPUT
 from triptych_models.errors import UnsupportedModel
-from triptych_models.importing.session import ImportedSession
+from triptych_models.importing.trial import run
+from triptych_models.runtime import PaddedGraph
 
 # two texts, so that no axis of the answer can be mistaken for another
 _TOKENS = (5, 3)
@@ -26,14 +27,14 @@ class GraphOutputs:
     """Numbers a row, by Triptych's name."""
 
 
-def find_outputs(session: ImportedSession, architecture: str) -> GraphOutputs:
-    """Run two short texts and look at the shapes of what comes out.
+def find_outputs(graph: PaddedGraph, names: Sequence[str], architecture: str) -> GraphOutputs:
+    """Run two short texts and look at the shapes of what comes out under each of `names`.
 
     `architecture` is the model's class, which decides where names do not. UnsupportedModel where
     nothing is of use, or is not float32.
     """
     ids = [np.zeros(count, np.int32) for count in _TOKENS]
-    arrays = session.run(ids, session.outputs)
+    arrays = run(graph, ids, names)
     batch, longest = len(_TOKENS), max(_TOKENS)
     tokens = _of_shape(arrays, (batch, longest))
     sequences = _of_shape(arrays, (batch,))

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.models.foreign_graphs import HIDDEN, LABELS, Foreign, write
 from triptych_bundles import Bundle, Repository, read_golden
 from triptych_models.__main__ import main
-from triptych_models.importing.session import ImportedSession
+from triptych_models.runtime import PaddedGraph
 
 WriteModel = Callable[..., Path]
 Output = pytest.CaptureFixture[str]
@@ -25,8 +25,8 @@ def bring_in(source: Path, *more: str, root: Path | None = None) -> Bundle:
 
 
 def rows(bundle: Bundle, texts: list[list[int]], outputs: list[str]) -> dict[str, Any]:
-    session = ImportedSession(bundle.file("model.onnx"))
-    return dict(session.rows([np.array(ids, np.int32) for ids in texts], outputs, len(texts)))
+    graph = PaddedGraph(bundle.file("model.onnx"))
+    return dict(graph.run_all([np.array(ids, np.int32) for ids in texts], outputs, len(texts)))
 
 
 @pytest.mark.parametrize("opset", [11, 12, 13, 17, 18, 28])
@@ -184,7 +184,9 @@ def test_a_second_import_changes_nothing(write_model: WriteModel, capsys: Output
 
 
 def test_labels_default_as_in_transformers(write_model: WriteModel) -> None:
-    folder, _ = write(write_model, outputs={"logits": "classes"}, config={"id2label": None})
+    folder, _ = write(
+        write_model, outputs={"logits": "classes"}, config={"id2label": None, "num_labels": 3}
+    )
     bundle = bring_in(folder)
     assert bundle.head is not None
     assert bundle.head.labels == tuple(f"LABEL_{index}" for index in range(LABELS))
