@@ -85,7 +85,7 @@ class Telemetry:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Where bundles are, and how many of them are held."""
+    """Where bundles are, and how they are followed."""
 
     repository: str = setting("model-repository", "Folder of bundles, <name>/<version>/.")
     names: tuple[str, ...] = setting((), "Names to serve, separated by commas; empty: all.")
@@ -98,6 +98,12 @@ class Models:
         minimum=0,
         maximum=3600,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModels(Models):
+    """The same for a service that loads them: how many it holds."""
+
     memory_budget_bytes: int = setting(
         0,
         "Most bytes of loaded bundles, by the size of their files; the one unused for longest goes"

@@ -69,7 +69,7 @@ class EncoderSettings:
     limits: groups.Limits = field(default_factory=groups.Limits)
     lifecycle: groups.Lifecycle = field(default_factory=groups.Lifecycle)
     telemetry: groups.Telemetry = field(default_factory=groups.Telemetry)
-    models: groups.Models = field(default_factory=groups.Models)
+    models: groups.LoadedModels = field(default_factory=groups.LoadedModels)
     admin: Admin = field(default_factory=Admin)
     batching: Batching = field(default_factory=Batching)
     runtime: Runtime = field(default_factory=Runtime)

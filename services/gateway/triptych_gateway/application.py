@@ -16,6 +16,7 @@ from triptych.v1 import (
     tokenizer_service_pb2_grpc,
 )
 from triptych.v1 import gateway_service_pb2_grpc as rpc
+from triptych_gateway.administration import CatalogStore
 from triptych_gateway.admission import Admission
 from triptych_gateway.calls import GrpcCalls
 from triptych_gateway.connection import BoundedProtocol
@@ -53,6 +54,8 @@ class GatewayApplication:
         encoder = self._stages[1].gatherer
         admission = Admission(settings.requests, lambda: encoder.pending_weight > 0)
         self._watch = CatalogWatch.of(settings.models)
+        self.bundles = CatalogStore(self._watch)
+        self.admin = settings.admin
         self._router = self._build_router(self._watch.catalog.rollout)
         self._pipeline = Pipeline(
             self._watch.catalog,

@@ -125,4 +125,5 @@ class GatewaySettings:
     retries: Retries = field(default_factory=Retries)
     lifecycle: groups.Lifecycle = field(default_factory=groups.Lifecycle)
     telemetry: groups.Telemetry = field(default_factory=groups.Telemetry)
+    admin: groups.Admin = field(default_factory=groups.Admin)
     models: Models = field(default_factory=Models)

@@ -1,9 +1,10 @@
-"""Keeping the catalog as the repository is."""
+"""Keeping the catalog as the repository is, but for what an operator has taken out."""
 
 import asyncio
 import logging
 from pathlib import Path
 
+from triptych_bundles.manifest import Folder
 from triptych_gateway.catalog import Catalog
 from triptych_gateway.departures import Departures
 from triptych_gateway.holdings import Holdings, HoldingsReader
@@ -11,6 +12,9 @@ from triptych_gateway.rollout import Rollout
 from triptych_gateway.settings import Models
 
 logger = logging.getLogger(__name__)
+
+Place = tuple[str, str]
+"""Name and version."""
 
 
 class CatalogWatch:
@@ -22,6 +26,7 @@ class CatalogWatch:
         self._interval = interval
         self._watching: asyncio.Task[None] | None = None
         self._told: Holdings | None = None
+        self._withheld: set[Place] = set()
 
     @classmethod
     def of(cls, settings: Models) -> "CatalogWatch":
@@ -44,13 +49,34 @@ class CatalogWatch:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
 
+    @property
+    def holdings(self) -> Holdings:
+        """What the repository held at the last look."""
+        return self._told or Holdings()
+
+    def withheld(self, bundle: Folder) -> bool:
+        """Whether an operator has taken it out."""
+        return _place(bundle) in self._withheld
+
+    def withhold(self, bundle: Folder) -> None:
+        """Take it out, whatever the repository holds in its place, until it is restored."""
+        self._withheld.add(_place(bundle))
+        self.take(self.holdings)
+
+    def restore(self, bundle: Folder) -> None:
+        """Put it back."""
+        self._withheld.discard(_place(bundle))
+        self.take(self.holdings)
+
     async def look(self) -> None:
         """Bring the catalog up to date now."""
         self.take(await asyncio.to_thread(self._reader.look))
 
     def take(self, holdings: Holdings) -> None:
         """Tell the catalog, also where nothing has changed: what has left is not kept for ever."""
-        self.catalog.update(holdings.models, holdings.heads, holdings.aliases)
+        models = [model for model in holdings.models if not self.withheld(model)]
+        heads = [head for head in holdings.heads if not self.withheld(head)]
+        self.catalog.update(models, heads, holdings.aliases)
         if self._told is not None and holdings != self._told:
             bundles = [bundle.identity for bundle in (*holdings.models, *holdings.heads)]
             aliases = sorted(holdings.aliases)
@@ -64,3 +90,7 @@ class CatalogWatch:
                 await self.look()
             except Exception:
                 logger.exception("the repository could not be looked at")
+
+
+def _place(bundle: Folder) -> Place:
+    return bundle.name, bundle.version

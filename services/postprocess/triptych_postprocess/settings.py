@@ -54,6 +54,6 @@ class PostprocessSettings:
     limits: groups.Limits = field(default_factory=groups.Limits)
     lifecycle: groups.Lifecycle = field(default_factory=groups.Lifecycle)
     telemetry: groups.Telemetry = field(default_factory=groups.Telemetry)
-    models: groups.Models = field(default_factory=groups.Models)
+    models: groups.LoadedModels = field(default_factory=groups.LoadedModels)
     admin: Admin = field(default_factory=Admin)
     computing: Computing = field(default_factory=Computing)

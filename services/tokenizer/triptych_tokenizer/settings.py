@@ -63,6 +63,6 @@ class TokenizerSettings:
     limits: groups.Limits = field(default_factory=groups.Limits)
     lifecycle: groups.Lifecycle = field(default_factory=groups.Lifecycle)
     telemetry: groups.Telemetry = field(default_factory=groups.Telemetry)
-    models: groups.Models = field(default_factory=groups.Models)
+    models: groups.LoadedModels = field(default_factory=groups.LoadedModels)
     admin: Admin = field(default_factory=Admin)
     tokenizing: Tokenizing = field(default_factory=Tokenizing)

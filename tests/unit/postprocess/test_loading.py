@@ -10,7 +10,7 @@ from triptych_bundles import BundleError, HeadBundle, Repository
 from triptych_postprocess.application import PostprocessApplication
 from triptych_postprocess.loading import load_head
 from triptych_postprocess.settings import PostprocessSettings
-from triptych_servicekit.groups import Models
+from triptych_servicekit.groups import LoadedModels
 from triptych_servicekit.stores import BundleState
 
 HASH = "0" * 64
@@ -73,7 +73,7 @@ async def test_a_refused_head_leaves_the_others(write: Write, tmp_path: Path) ->
     write(LOGITS + 1, name="bad")
     write(name="good")
     write(name="other")
-    models = Models(repository=str(tmp_path), names=("bad", "good"))
+    models = LoadedModels(repository=str(tmp_path), names=("bad", "good"))
     application = PostprocessApplication(PostprocessSettings(models=models))
     await application.start()
     found = {status.name: status for status in application.bundles.statuses()}

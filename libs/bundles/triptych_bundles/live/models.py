@@ -15,7 +15,7 @@ from triptych_bundles.live.slots import Slot
 from triptych_bundles.live.watch import Key, Sighting
 from triptych_bundles.manifest import Folder
 from triptych_servicekit.errors import DeadlineExceeded, ModelNotLoaded, Unavailable
-from triptych_servicekit.groups import Models
+from triptych_servicekit.groups import LoadedModels
 from triptych_servicekit.model_metrics import ModelMetrics
 from triptych_servicekit.stores import BundleState, BundleStatus, Lent
 
@@ -47,7 +47,7 @@ class LiveModels(Generic[B, T]):
         self,
         kind: type[B],
         load: Callable[[B], T],
-        settings: Models,
+        settings: LoadedModels,
         metrics: ModelMetrics,
         *,
         serve: Callable[[T], None] = nothing,

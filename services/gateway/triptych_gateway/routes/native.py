@@ -1,7 +1,7 @@
 """The /api/v1 routes: everything the platform does with texts."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from triptych_bundles.manifest import Bundle, Folder, pooled_output
 from triptych_gateway.bounds import Bounds, Names
@@ -102,7 +102,8 @@ class NativeRoutes:
         models = [_card(model) for model in catalog.models()]
         targets = [catalog.resolve("", digest=head.digest) for head in catalog.heads()]
         heads = list(map(_head_card, targets))
-        return Answer(dump({"data": [*models, *heads]}))
+        aliases = [asdict(alias) for alias in catalog.aliases().values()]
+        return Answer(dump({"data": [*models, *heads], "aliases": aliases}))
 
 
 def _read_pairs(body: SimilarityBody, bounds: Bounds) -> tuple[list[Pair], Names]:

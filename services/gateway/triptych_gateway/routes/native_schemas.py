@@ -190,7 +190,30 @@ class ModelCard(ModelIdentity):
     trunk: ModelIdentity | None = Field(None, description="Of a head: the model it goes with.")
 
 
+class AliasTargetCard(BaseModel):
+    """A bundle that an alias stands for."""
+
+    model: str = Field(examples=["all-minilm-l6-v2@2"])
+    weight: int = Field(description="Its part of the requests, relative to the others'.")
+
+
+class AliasShadowCard(BaseModel):
+    """A bundle that is asked as well and never heard."""
+
+    model: str
+    share: float = Field(description="Share of the requests, from 0 to 1.")
+
+
+class AliasCard(BaseModel):
+    """A name that stands for bundles."""
+
+    name: str = Field(examples=["support"])
+    targets: list[AliasTargetCard]
+    shadow: AliasShadowCard | None
+
+
 class ModelCards(BaseModel):
-    """All models that are served."""
+    """All models and heads that are served, and the aliases for them."""
 
     data: list[ModelCard]
+    aliases: list[AliasCard]

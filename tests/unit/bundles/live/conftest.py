@@ -14,7 +14,7 @@ import pytest
 
 from triptych_bundles import Bundle, verify_files
 from triptych_bundles.live import LiveModels, LiveRepository
-from triptych_servicekit.groups import Models
+from triptych_servicekit.groups import LoadedModels
 from triptych_servicekit.metrics import Metrics
 from triptych_servicekit.model_metrics import ModelMetrics
 from triptych_servicekit.stores import BundleState
@@ -35,7 +35,9 @@ class Service:
     """
 
     def __init__(self, root: Path, **settings: Any) -> None:
-        self.settings = replace(Models(), repository=str(root), poll_interval=0.02, **settings)
+        self.settings = replace(
+            LoadedModels(), repository=str(root), poll_interval=0.02, **settings
+        )
         self.metrics = Metrics("tokenizer")
         self.open = threading.Event()
         self.open.set()
