@@ -23,6 +23,8 @@ LOCKED := uv.lock $(wildcard pyproject.toml */pyproject.toml */*/pyproject.toml)
 SYNC = UV_PYTHON=$(CURDIR)/.uv/bin/python UV_PYTHON_DOWNLOADS=never $(UV) sync --frozen --inexact
 
 BUNDLE := $(REPOSITORY)/$(MODEL)/1/bundle.yaml
+SHIPPED := models/triptych_models/shipped
+HEADS := $(patsubst $(SHIPPED)/%,$(REPOSITORY)/%,$(wildcard $(SHIPPED)/*/*/bundle.yaml))
 BUF_FOLDER := .cache/buf-$(BUF_VERSION)
 BUF := $(BUF_FOLDER)/node_modules/.bin/buf
 RELEASE = $(shell git describe --tags --abbrev=0 --match 'v*' 2>/dev/null)
@@ -34,14 +36,14 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-18s%s\n", $$1, $$2}' Makefile
 
 .PHONY: run
-run: $(RUNTIME) $(BUNDLE) ## start the platform on this machine; Ctrl-C stops it
+run: $(RUNTIME) $(BUNDLE) $(HEADS) ## start the platform on this machine; Ctrl-C stops it
 	@exec .venv/bin/triptych-local --repository $(REPOSITORY)
 
 .PHONY: bundle
-bundle: $(BUNDLE) ## fetch and compile the default model into model-repository/
+bundle: $(BUNDLE) $(HEADS) ## fetch and compile the default model into model-repository/, with its heads
 
 .PHONY: test
-test: $(DEVELOPMENT) $(BUNDLE) ## unit and integration tests; those marked `data` where TRIPTYCH_TEST_DATA is set
+test: $(DEVELOPMENT) $(BUNDLE) $(HEADS) ## unit and integration tests; those marked `data` where TRIPTYCH_TEST_DATA is set
 	$(PYTEST) $(if $(TRIPTYCH_TEST_DATA),,-m 'not data') tests/unit tests/parity tests/integration
 
 .PHONY: e2e
@@ -49,7 +51,7 @@ e2e: $(DEVELOPMENT) ## tests of the platform in containers; needs a Docker engin
 	$(PYTEST) --timeout 900 tests/e2e
 
 .PHONY: check-long
-check-long: $(DEVELOPMENT) $(BUNDLE) ## tests that take longer than a change should wait
+check-long: $(DEVELOPMENT) $(BUNDLE) $(HEADS) ## tests that take longer than a change should wait
 	$(PYTEST) tests/long
 
 .PHONY: check
@@ -133,6 +135,9 @@ $(DEVELOPMENT): $(LOCKED) | $(UV_READY)
 # order-only: a newer environment is no reason to compile the same weights again
 $(BUNDLE): | $(RUNTIME)
 	.venv/bin/triptych-models compile
+
+$(HEADS): $(REPOSITORY)/%/bundle.yaml: | $(RUNTIME) $(BUNDLE)
+	.venv/bin/triptych-models install-heads $(subst /,@,$*)
 
 $(BUF):
 	npm install --no-save --no-audit --no-fund --loglevel=error --prefix $(BUF_FOLDER) @bufbuild/buf@$(BUF_VERSION)

@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 from typing import TypeAlias
 
-from triptych_bundles import POOLINGS, Bundle, Repository
+from triptych_bundles import POOLINGS, Bundle, HeadBundle, Repository
 from triptych_models.classes import TASKS
 from triptych_models.errors import ModelError
+from triptych_models.heads.command import INSTALL_HELP, TRAIN_HELP, add_installing, add_training
 from triptych_models.importing.command import add_arguments as add_import_arguments
 from triptych_models.listing import repository_table
 from triptych_models.progress import say
@@ -32,6 +33,8 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     _add_import(commands, settings)
     _add_verify(commands, settings)
     _add_list(commands, settings)
+    add_training(_add(commands, settings, "train-head", TRAIN_HELP))
+    add_installing(_add(commands, settings, "install-heads", INSTALL_HELP))
     return root
 
 
@@ -119,12 +122,19 @@ def run_compile(arguments: argparse.Namespace) -> int:
 
 def run_verify(arguments: argparse.Namespace) -> int:
     """Print each bundle with how close it comes; ModelError at the first that fails."""
+    for bundle in _bundles(Repository(arguments.repository), arguments.bundle):
+        sys.stdout.write(f"{bundle.identity} {bundle.digest[:12]} ok: {_closeness(bundle)}\n")
+    return 0
+
+
+def _closeness(bundle: Bundle | HeadBundle) -> str:
+    if isinstance(bundle, HeadBundle):
+        from triptych_models.heads.verification import verify_head
+
+        return f"logits largest error {verify_head(bundle):.9f}"
     from triptych_models.verification import verify_bundle
 
-    for bundle in _bundles(Repository(arguments.repository), arguments.bundle):
-        found = ", ".join(map(str, verify_bundle(bundle, say)))
-        sys.stdout.write(f"{bundle.name}@{bundle.version} {bundle.digest[:12]} ok: {found}\n")
-    return 0
+    return ", ".join(map(str, verify_bundle(bundle, say)))
 
 
 def run_list(arguments: argparse.Namespace) -> int:
@@ -138,13 +148,13 @@ def _source(arguments: argparse.Namespace) -> SourceFolder:
     return fetch(arguments.source, cache, arguments.hub_url, say)
 
 
-def _bundles(repository: Repository, wanted: str) -> list[Bundle]:
+def _bundles(repository: Repository, wanted: str) -> list[Bundle | HeadBundle]:
     name, _, version = wanted.partition("@")
     if name:
-        return [repository.find_model(name, version)]
+        return [repository.find(name, version)]
     found = repository.scan()
     if found.errors:
         raise found.errors[0]
-    if not found.models:
+    if not found.bundles():
         raise ModelError(f"{repository.root}: holds no bundle: run `triptych-models compile`")
-    return found.models
+    return found.bundles()

@@ -4,6 +4,7 @@ ModelError
 ├── FetchError
 ├── UnsupportedModel
 ├── GoldenMismatch
+├── TrainingDataError
 └── BundleExists
 """
 
@@ -22,6 +23,10 @@ class UnsupportedModel(ModelError):
 
 class GoldenMismatch(ModelError):
     """Token ids or vectors on this machine differ from the golden ones."""
+
+
+class TrainingDataError(ModelError):
+    """What a head is to be trained from cannot be; the message begins with the option at fault."""
 
 
 class BundleExists(ModelError):

@@ -17,8 +17,8 @@ _HEADER = """\
 """
 
 
-def write_manifest(folder: Path, facts: Mapping[str, object]) -> None:
-    """Record the facts and every file below `folder`."""
+def write_manifest(folder: Path, facts: Mapping[str, object], header: str = _HEADER) -> None:
+    """Record the facts and every file below `folder`, under a header of comments."""
     names = sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )
@@ -29,7 +29,7 @@ def write_manifest(folder: Path, facts: Mapping[str, object]) -> None:
         allow_unicode=True,
         width=100,
     )
-    (folder / MANIFEST_NAME).write_text(_HEADER + content, encoding="utf-8")
+    (folder / MANIFEST_NAME).write_text(header + content, encoding="utf-8")
 
 
 def file_facts(path: Path) -> Mapping[str, object]:

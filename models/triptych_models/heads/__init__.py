@@ -1,0 +1,1 @@
+"""Heads: trained on the frozen vectors of a trunk, written as bundles, verified and installed."""
