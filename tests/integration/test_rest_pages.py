@@ -50,11 +50,23 @@ async def test_openapi_describes_every_route(client: httpx.AsyncClient) -> None:
         "/api/v1/tokenize",
         "/api/v1/detokenize",
     }
-    for task in tasks.values():
+    for path, task in tasks.items():
         schema = task["requestBody"]["content"]["application/json"]["schema"]
         assert schema["examples"]
         assert {"200", "400", "413", "429", "503", "504"} <= task["responses"].keys()
+        # OpenAI's clients may send what is not known here
+        assert schema.get("additionalProperties", True) is (path == "/v1/embeddings")
     assert "/v1/models/{model}" in document["paths"]
+
+
+async def test_openapi_has_lists_of_several_kinds_of_inputs(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    body = paths["/api/v1/embed"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    *one, several = body["properties"]["inputs"]["anyOf"]
+    assert several["items"]["anyOf"] == one
+    inputs = ["a", [1, 2], {"first": "a", "second": "b"}]
+    answer = await client.post("/api/v1/embed", json={"inputs": inputs})
+    assert [entry["index"] for entry in answer.json()["data"]] == [0, 1, 2]
 
 
 async def test_the_page_for_people(client: httpx.AsyncClient) -> None:

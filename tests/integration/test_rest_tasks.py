@@ -270,7 +270,12 @@ async def test_the_best_documents(client: httpx.AsyncClient) -> None:
         "/rank", json={"model": "local", "query": "x" * 300, "documents": ["a", "x" * 300]}
     )
     assert response.headers["x-truncated-inputs"] == "2"
-    assert [entry.get("truncated") for entry in response.json()["data"]] == [True, None]
+    assert [entry.get("truncated") for entry in response.json()["data"]] == [True, True]
+    response = await client.post(
+        "/rank", json={"model": "local", "query": "a", "documents": ["a", "x" * 300]}
+    )
+    assert response.headers["x-truncated-inputs"] == "1"
+    assert [entry.get("truncated") for entry in response.json()["data"]] == [None, True]
 
 
 @pytest.mark.parametrize("query", ["", "x" * 601, "x" * 300])

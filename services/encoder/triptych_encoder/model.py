@@ -33,7 +33,7 @@ class EncoderModel:
     """Numbers a row, by output."""
     vocab_size: int
     type_vocab_size: int | None
-    """None where the graph does not read token types."""
+    """None where token types say nothing: the graph does not read them, or knows only one."""
     pooling: str
 
 
@@ -89,10 +89,14 @@ def _alone(sequence: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int32]])
     return PaddedBatch(ids, np.ones_like(ids), np.zeros_like(ids))
 
 
-def _type_vocab_size(bundle: Bundle) -> int:
+def _type_vocab_size(bundle: Bundle) -> int | None:
     path = bundle.file(CONFIG)
     try:
         config = json.loads(path.read_bytes())
+        # RoBERTa's relatives have one type, and some of their tokenizers give a second text another
+        # all the same: as in transformers, which does not pass it on, it says nothing
+        if config.get("type_vocab_size") == 1:
+            return None
         return int(config.get("type_vocab_size", 1))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise BundleError(path, f"cannot be read: {error}") from error

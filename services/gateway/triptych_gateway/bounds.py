@@ -47,6 +47,7 @@ class Bounds:
     max_characters: int
     max_tasks: int = DEFAULTS.max_tasks
     max_scores: int = DEFAULTS.max_scores
+    max_query_characters: int = DEFAULTS.max_query_characters
 
     @classmethod
     def of(cls, requests: Requests) -> "Bounds":
@@ -56,6 +57,7 @@ class Bounds:
             requests.max_input_characters,
             requests.max_tasks,
             requests.max_scores,
+            requests.max_query_characters,
         )
 
     def check_count(self, count: int, field: str) -> None:
@@ -85,6 +87,15 @@ class Bounds:
                 f" at most {self.max_scores} are allowed; send fewer inputs, or set top_k"
             )
             raise InvalidArgument(message, reason=OUTPUT_TOO_LARGE, field="inputs")
+
+    def check_query(self, query: str, documents: int) -> None:
+        """Raises InvalidArgument where a query is too long to be read with each of `documents`."""
+        if len(query) * documents > self.max_query_characters:
+            message = (
+                f"query has {len(query)} characters and is read with each of {documents} documents,"
+                f" at most {self.max_query_characters} in all are allowed"
+            )
+            raise InvalidArgument(message, reason=INPUT_TOO_LARGE, field="query")
 
     def refused(
         self, model: Bundle, items: Sequence[Input], names: Names

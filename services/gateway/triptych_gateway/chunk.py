@@ -45,18 +45,16 @@ class Chunk:
         """Inputs with and without error."""
         return len(self._tokenized.total_tokens)
 
-    def keep_layout(self, prompted: bool) -> None:
+    def keep_layout(self) -> None:
         """Keep where the tokens are, for tasks that read it.
 
-        Tokens of a prompt have no place in the text, and are made out to be special ones.
+        Tokens of a prompt are of no word of the text, and are made out to be special ones.
         """
         tokens = self._tokenized
         offsets, words, mask = tokens.offsets, tokens.word_ids, tokens.special_tokens_mask
         if offsets is None or words is None or mask is None:
             return
-        if prompted:
-            mask = mask | (offsets[:, 0] == offsets[:, 1]).astype(np.int32)
-        self.layout = Layout(tokens.lengths, offsets, words, mask)
+        self.layout = Layout(tokens.lengths, offsets, words, mask | (words < 0).astype(np.int32))
 
     def encode_work(self) -> EncodeWork:
         """What goes to the encoder."""

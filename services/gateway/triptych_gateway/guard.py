@@ -125,6 +125,8 @@ class Guard(Asking):
         check_text(target.model, text)
         head = ranking_head(target)
         raise_first(self.bounds.refused(target.model, [ranking.query], Names("query")))
+        if head is not None:
+            self.bounds.check_query(ranking.query, len(ranking.documents))
 
         def ask(to: Target, good: Sequence[str]) -> Awaitable[Ranked]:
             asked = replace(ranking, documents=good)

@@ -57,7 +57,7 @@ class Passage:
         text = job.plan.text(job.text)
         chunk = Chunk(*await self.tokenize(job.model, text, inputs, job.origin))
         if job.plan.layout:
-            chunk.keep_layout(job.plan.prompted(text))
+            chunk.keep_layout()
         if len(chunk):
             work, call = chunk.encode_work(), self.calls.encode(job.model, job.plan.outputs)
             weight = len(work.input_ids)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from triptych_bundles.manifest import (
     LOGITS_OUTPUT,
@@ -11,9 +10,6 @@ from triptych_bundles.manifest import (
     pooled_output,
 )
 from triptych_gateway.tasks import Classify, EmbedOptions, Task, TextOptions
-
-# The prompt that a bundle means for texts whose caller names none.
-DEFAULT_PROMPT: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +36,6 @@ class Plan:
     def text(self, text: TextOptions) -> TextOptions:
         """The options with what the tokenizer has to say beside the ids."""
         return replace(text, layout=True, word_ids=True) if self.layout else text
-
-    def prompted(self, text: TextOptions) -> bool:
-        """Whether a prompt is put before the texts."""
-        return bool(self.model.prompts.get(text.prompt_name or DEFAULT_PROMPT))
 
     def numbers(self) -> int:
         """Numbers that the encoder returns for a sequence, at most."""

@@ -51,6 +51,11 @@ class Requests:
     max_scores: int = setting(
         1_048_576, "Scores of one answer: inputs times classes, or tokens to tag.", minimum=1
     )
+    max_query_characters: int = setting(
+        16_777_216,
+        "Characters of a query, times the documents that a cross-encoder reads it with.",
+        minimum=1,
+    )
     timeout: float = setting(
         60.0, "Seconds a request may take; clients can ask for less.", minimum=0.001
     )

@@ -37,7 +37,8 @@ class ItemRules:
     max_characters: int
     vocab_size: int
     pair_refusal: str
-    """Why a pair cannot be tokenized with the options of the call; empty where it can."""
+    """Why a pair cannot be tokenized with the options of the call, to be read after its name; empty
+    where it can."""
 
 
 def screen(items: Sequence[Item], rules: ItemRules) -> list[Item]:
@@ -80,7 +81,8 @@ def _refusal(index: int, item: Item, rules: ItemRules) -> TriptychError | None:
     if isinstance(item, np.ndarray):
         return _refuse_ids(f"inputs[{index}].token_ids.ids", item, rules)
     if isinstance(item, TextPair) and rules.pair_refusal:
-        return InvalidArgument(rules.pair_refusal, field=f"inputs[{index}].pair")
+        field = f"inputs[{index}].pair"
+        return InvalidArgument(f"{field} {rules.pair_refusal}", field=field)
     for name, text in _named_texts(item):
         if not text or len(text) > rules.max_characters or not _is_unicode(text):
             return _refuse_text(f"inputs[{index}].{name}", text, rules)

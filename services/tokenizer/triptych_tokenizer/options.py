@@ -81,9 +81,9 @@ class Plan:
 
     def _pair_refusal(self) -> str:
         if self.truncation is Truncation.WINDOW:
-            return "pairs cannot be cut into windows"
+            return "is a pair, which cannot be cut into windows"
         if self.max_length <= len(self.pair):
-            return f"options.max_length must be at least {len(self.pair) + 1} for pairs"
+            return f"is a pair, which needs a max_length of at least {len(self.pair) + 1}"
         return ""
 
 

@@ -8,7 +8,12 @@ import pytest
 
 from triptych_gateway.bounds import Bounds, Names
 from triptych_gateway.guard import Guard
-from triptych_gateway.local_bundles import local_bundle, local_head, local_tagger
+from triptych_gateway.local_bundles import (
+    local_bundle,
+    local_cross_encoder,
+    local_head,
+    local_tagger,
+)
 from triptych_gateway.local_platform import LocalPlatform
 from triptych_gateway.pairs import distinct_texts
 from triptych_gateway.routing import Router
@@ -140,6 +145,20 @@ async def test_ranking_counts_the_query_before_refused_documents(guard: Guard) -
     assert sorted(found.document_index.tolist()) == [1, 3]
     assert list(found.errors) == [0, 2]
     assert found.usage.kept_tokens.tolist() == [11, 0, 4, 0, 5]
+
+
+async def test_what_a_cross_encoder_reads_of_a_query_is_bounded(platform: LocalPlatform) -> None:
+    judge = local_cross_encoder(dimensions=8)
+    bounds = Bounds(10, 20, max_query_characters=8)
+    guard = Guard(LocalPlatform([judge, MODEL]), bounds)
+    names, text = Names("documents[{}]"), TextOptions()
+    with pytest.raises(InvalidArgument) as caught:
+        await guard.rank(Target(judge), Ranking("abc", ["a"] * 3), names, text, ORIGIN)
+    assert (caught.value.field, caught.value.reason) == ("query", "INPUT_TOO_LARGE")
+    assert caught.value.message.startswith("query has 3 characters")
+    await guard.rank(Target(judge), Ranking("abcd", ["a"] * 2), names, text, ORIGIN)
+    # compared by vectors, a query is encoded once
+    await guard.rank(TARGET, Ranking("abc", ["a"] * 3), names, text, ORIGIN)
 
 
 async def test_entities_count_the_inputs_of_the_request() -> None:

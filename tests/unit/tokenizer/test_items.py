@@ -49,8 +49,8 @@ def test_messages_name_the_limit() -> None:
 
 
 def test_pairs_may_be_refused_as_such() -> None:
-    (refused,) = screen([TextPair("a", "b")], ItemRules(5, 10, "no pairs today"))
-    assert str(refused) == "no pairs today"
+    (refused,) = screen([TextPair("a", "b")], ItemRules(5, 10, "is a pair"))
+    assert str(refused) == "inputs[0].pair is a pair"
 
 
 def test_items_of_expired_callers_are_dropped() -> None:

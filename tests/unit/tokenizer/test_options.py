@@ -1,6 +1,7 @@
 import pytest
 
 from triptych_servicekit.errors import InvalidArgument
+from triptych_tokenizer.items import TextPair, screen
 from triptych_tokenizer.options import Options, Truncation, Vocabulary, resolve
 from triptych_tokenizer.template import Template
 
@@ -50,4 +51,10 @@ def test_prompts() -> None:
 
 @pytest.mark.parametrize("options", [Options(truncation=WINDOW), Options(max_length=3)])
 def test_pairs_are_refused_where_they_have_no_place(options: Options) -> None:
-    assert resolve(options, vocabulary()).item_rules(10, 100).pair_refusal
+    rules = resolve(options, vocabulary()).item_rules(10, 100)
+    refused = screen([TextPair("a", "b"), "a"], rules)
+    assert isinstance(refused[0], InvalidArgument)
+    assert refused[0].field == "inputs[0].pair"
+    # the name comes first, so that the gateway puts its client's in its place
+    assert refused[0].message.startswith("inputs[0].pair is a pair, which ")
+    assert refused[1] == "a"

@@ -3,7 +3,9 @@
 import re
 from typing import Any, ClassVar, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from triptych_gateway.bounds import Bounds
 from triptych_servicekit.errors import InvalidArgument
@@ -45,6 +47,15 @@ class ClosedBody(Body):
     model_config = ConfigDict(strict=True, extra="allow")
 
     closed: ClassVar[bool] = True
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """What clients are told: other fields are refused, though not by pydantic."""
+        schema = handler(core_schema)
+        handler.resolve_ref_schema(schema)["additionalProperties"] = False
+        return schema
 
 
 def parse(kind: type[B], content: bytes, bounds: Bounds) -> B:

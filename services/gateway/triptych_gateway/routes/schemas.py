@@ -19,10 +19,11 @@ def _list(item: dict[str, Any]) -> dict[str, Any]:
 
 
 _TEXTS: Final = [TEXT, _list(TEXT), IDS, _list(IDS)]
+_ANY_INPUT: Final = [TEXT, IDS, PAIR]
 _TWO_TEXTS: Final = {"type": "array", "minItems": 2, "maxItems": 2, "items": TEXT}
 
 Texts = Annotated[Any, WithJsonSchema({"anyOf": _TEXTS})]
-Inputs = Annotated[Any, WithJsonSchema({"anyOf": [*_TEXTS, PAIR, _list(PAIR)]})]
+Inputs = Annotated[Any, WithJsonSchema({"anyOf": [*_ANY_INPUT, _list({"anyOf": _ANY_INPUT})]})]
 PlainTexts = Annotated[Any, WithJsonSchema({"anyOf": [TEXT, _list(TEXT)]})]
 Sequences = Annotated[Any, WithJsonSchema({"anyOf": [IDS, _list(IDS)]})]
 Pairs = Annotated[list[Any], WithJsonSchema(_list(_TWO_TEXTS))]

@@ -131,7 +131,9 @@ def _ranking(found: Ranked, body: RankBody) -> Answer:
     before = len(found.usage.total_tokens) - count
     failed = [index + before for index in found.errors]
     cost = Cost.of(found.usage, failed)
-    cut = {row - before for row in cost.cut}
+    # a query that was cut is part of every comparison, as it is of a cross-encoder's pairs
+    whole_query = min(cost.cut, default=before) >= before
+    cut = {row - before for row in cost.cut} if whole_query else set(range(count))
     data = [
         {**entry, "truncated": True} if entry["index"] in cut else entry
         for entry in rank_entries(found, body.documents, body.return_documents)
