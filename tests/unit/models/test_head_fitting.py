@@ -59,7 +59,7 @@ def test_the_recipe_that_validates_best_is_fitted_on_all_but_the_test() -> None:
     vectors, classes = rings(0)
     parts = split(classes, 0)
     lines: list[str] = []
-    outcome = select(Data(vectors, classes, ("no", "yes")), parts, 0, lines.append)
+    outcome = select(Data(vectors, classes, ("no", "yes")), parts, 0, 2, lines.append)
     assert outcome.recipe.hidden
     best = max(scores.accuracy for scores in outcome.validation.values())
     assert outcome.validation[outcome.recipe].accuracy == best
