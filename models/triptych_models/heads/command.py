@@ -34,11 +34,13 @@ def add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--name", required=True, help="the head's name")
     command.add_argument("--version", default="1", help="the head's version (default: 1)")
     command.add_argument("--trunk", default=DEFAULT_TRUNK, metavar="NAME[@VERSION]")
-    command.add_argument("--seed", type=int, default=0, help="of split and fit (default: 0)")
+    command.add_argument("--seed", type=_natural, default=0, help="of split and fit (default: 0)")
     command.add_argument("--source", default=UNSTATED, help="where the data is from, for the card")
     command.add_argument("--data-licence", default=UNSTATED, help="of the data, for the card")
     command.add_argument("--licence", default=UNSTATED, help="of the head itself")
-    command.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="that embed")
+    command.add_argument(
+        "--threads", type=_positive, default=os.cpu_count() or 1, help="default: one a core"
+    )
     command.add_argument(
         "--output", type=Path, metavar="FOLDER", help="folder of bundles (default: the repository)"
     )
@@ -85,6 +87,20 @@ def run_install(arguments: argparse.Namespace) -> int:
     installed = install_heads(arguments.repository, arguments.head, arguments.replace, say)
     sys.stdout.write("".join(f"{folder}\n" for folder in installed))
     return 0
+
+
+def _natural(text: str) -> int:
+    """argparse tells a ValueError as an invalid value of the option."""
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+def _positive(text: str) -> int:
+    if text == "0":
+        raise ValueError(text)
+    return _natural(text)
 
 
 def _names(arguments: argparse.Namespace) -> Mapping[str, str] | None:

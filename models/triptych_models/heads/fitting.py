@@ -98,8 +98,8 @@ def fit(vectors: Array, classes: Classes, labels: int, recipe: Recipe, seed: int
     targets = _targets(classes, labels, recipe.smoothing)
     steps = max(recipe.epochs * -(-len(inputs) // BATCH), MIN_STEPS)
     for step, rows in zip(range(steps), _shuffled(len(inputs), numbers), strict=False):
-        gradients = _gradients(network, inputs[rows], targets[rows], recipe, numbers)
-        optimizer.step(gradients, recipe.rate * _schedule((step + 1) / steps))
+        slopes = gradients(network, inputs[rows], targets[rows], recipe, numbers)
+        optimizer.step(slopes, recipe.rate * _schedule((step + 1) / steps))
     return Fitted(mean, scale, tuple(network))
 
 
@@ -160,7 +160,7 @@ def _schedule(share: float) -> float:
     return float(min(1, share / WARM_UP) * 0.5 * (1 + np.cos(np.pi * share)))
 
 
-def _gradients(
+def gradients(
     network: Sequence[Dense],
     inputs: Array,
     targets: Array,

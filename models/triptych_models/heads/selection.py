@@ -1,6 +1,7 @@
 """Which recipe suits the examples, and how its scores vary."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,26 +53,47 @@ class Outcome:
     test: Scores
 
 
-def select(data: Data, parts: Split, seed: int, say: Say) -> Outcome:
-    """Choose by validation, vary over folds, fit on both, and look at the test once."""
-    validation = {}
-    for recipe in RECIPES:
-        validation[recipe] = data.score(data.fit(parts.train, recipe, seed), parts.validation)
-        say(f"  {recipe}: validation {validation[recipe]}")
-    chosen = max(validation, key=lambda each: validation[each].accuracy)
-    say(f"  chosen: {chosen}")
-    varied = _vary(data, parts.seen, chosen, seed, say)
-    fitted = data.fit(parts.seen, chosen, seed)
+def select(data: Data, parts: Split, seed: int, threads: int, say: Say) -> Outcome:
+    """Choose by validation, vary over folds, fit on both, and look at the test once.
+
+    Fits run side by side, and their outcome does not depend on how many do.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        validation = _validate(data, parts, seed, pool, say)
+        chosen = max(validation, key=lambda each: validation[each].accuracy)
+        say(f"  chosen: {chosen}")
+        last = pool.submit(data.fit, parts.seen, chosen, seed)
+        varied = _vary(data, parts.seen, chosen, seed, pool, say)
+        fitted = last.result()
     test = data.score(fitted, parts.test)
-    say(f"  test {test}")
+    say(f"  test: {test}")
     return Outcome(fitted, chosen, validation, varied, test)
 
 
-def _vary(data: Data, rows: Rows, recipe: Recipe, seed: int, say: Say) -> list[Scores]:
+def _validate(
+    data: Data, parts: Split, seed: int, pool: ThreadPoolExecutor, say: Say
+) -> Mapping[Recipe, Scores]:
+    def attempt(recipe: Recipe) -> Scores:
+        return data.score(data.fit(parts.train, recipe, seed), parts.validation)
+
+    found = {}
+    for recipe, scores in zip(RECIPES, pool.map(attempt, RECIPES), strict=True):
+        say(f"  {recipe}: validation {scores}")
+        found[recipe] = scores
+    return found
+
+
+def _vary(
+    data: Data, rows: Rows, recipe: Recipe, seed: int, pool: ThreadPoolExecutor, say: Say
+) -> Sequence[Scores]:
     fold = folds(data.classes[rows], FOLDS, seed)
-    found = []
-    for number in range(FOLDS):
+
+    def attempt(number: int) -> Scores:
         fitted = data.fit(rows[fold != number], recipe, seed + number)
-        found.append(data.score(fitted, rows[fold == number]))
-        say(f"  fold {number + 1} of {FOLDS}: {found[-1]}")
+        return data.score(fitted, rows[fold == number])
+
+    found = []
+    for scores in pool.map(attempt, range(FOLDS)):
+        found.append(scores)
+        say(f"  fold {len(found)} of {FOLDS}: {scores}")
     return found

@@ -30,7 +30,7 @@ def train_head(
     data = Data(embed(trunk, examples.texts, threads, say), examples.classes, examples.labels)
     parts = split(examples.classes, job.seed)
     say("choosing a recipe")
-    outcome = select(data, parts, job.seed, say)
+    outcome = select(data, parts, job.seed, threads, say)
     return _put(Training(job, trunk, examples, data, parts, outcome), output)
 
 

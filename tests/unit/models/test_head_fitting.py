@@ -1,5 +1,6 @@
 """Splitting, fitting and scoring, without any text."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from triptych_bundles import forward
-from triptych_models.heads.fitting import Fitted, Recipe, fit
+from triptych_models.heads.fitting import Dense, Fitted, Recipe, fit, gradients
 from triptych_models.heads.scoring import score
 from triptych_models.heads.selection import RECIPES, Data, select
 from triptych_models.heads.splitting import folds, split
@@ -48,6 +49,40 @@ def test_layers_give_what_was_fitted(recipe: Recipe) -> None:
     np.testing.assert_allclose(served, fitted.logits(vectors), atol=1e-4)
 
 
+def loss(network: list[Dense], inputs: Array, targets: Array) -> float:
+    """The mean cross entropy, in float64."""
+    values = inputs.astype(np.float64)
+    for dense in network[:-1]:
+        values = np.maximum(values @ dense.kernel + dense.bias, 0)
+    logits = values @ network[-1].kernel + network[-1].bias
+    shares = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return float(-(targets * shares).sum(axis=1).mean())
+
+
+@pytest.mark.parametrize("widths", [(5, 3), (5, 4, 3)], ids=str)
+def test_gradients_are_the_slopes_of_the_loss(widths: tuple[int, ...]) -> None:
+    numbers, step = np.random.default_rng(2), 1e-3
+    network = [
+        Dense(numbers.standard_normal(shape, np.float32), numbers.standard_normal(shape[1], "f4"))
+        for shape in itertools.pairwise(widths)
+    ]
+    inputs = numbers.standard_normal((7, 5), np.float32)
+    targets = numbers.dirichlet(np.ones(3), 7).astype(np.float32)
+    plain = replace(HIDDEN, noise=0.0, dropout=0.0)
+    found = gradients(network, inputs, targets, plain, numbers)
+    for dense, slope in zip(network, found, strict=True):
+        for values, slopes in ((dense.kernel, slope.kernel), (dense.bias, slope.bias)):
+            for index in np.ndindex(values.shape):
+                before = values[index]
+                around = []
+                for shift in (step, -step):
+                    values[index] = before + np.float32(shift)
+                    around.append(loss(network, inputs, targets))
+                values[index] = before
+                expected = (around[0] - around[1]) / (2 * step)
+                assert slopes[index] == pytest.approx(expected, abs=1e-3)
+
+
 def test_a_fit_follows_from_its_seed() -> None:
     vectors, classes = rings(0)
     first, again, other = (fit(vectors, classes, 2, HIDDEN, seed) for seed in (3, 3, 4))
@@ -59,7 +94,7 @@ def test_the_recipe_that_validates_best_is_fitted_on_all_but_the_test() -> None:
     vectors, classes = rings(0)
     parts = split(classes, 0)
     lines: list[str] = []
-    outcome = select(Data(vectors, classes, ("no", "yes")), parts, 0, lines.append)
+    outcome = select(Data(vectors, classes, ("no", "yes")), parts, 0, 2, lines.append)
     assert outcome.recipe.hidden
     best = max(scores.accuracy for scores in outcome.validation.values())
     assert outcome.validation[outcome.recipe].accuracy == best
