@@ -19,7 +19,7 @@ import yaml
 
 from triptych_bundles.errors import BundleError
 from triptych_bundles.fields import Fields
-from triptych_bundles.paths import NAME_RULE, inside, is_name
+from triptych_bundles.paths import NAME_RULE, is_name, regular
 
 ALIASES_NAME: Final = "aliases.yaml"
 ALIASES_SCHEMA: Final = 1
@@ -135,7 +135,7 @@ def _is_reference(text: str) -> bool:
 
 def _read(path: Path) -> bytes | None:
     try:
-        with inside(path.parent, path.name).open("rb") as stream:
+        with regular(path.parent, path.name).open("rb") as stream:
             content = stream.read(MAX_ALIASES_BYTES + 1)
     except FileNotFoundError:
         return None

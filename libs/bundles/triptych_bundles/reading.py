@@ -27,7 +27,7 @@ from triptych_bundles.manifest import (
     HeadBundle,
     pooled_output,
 )
-from triptych_bundles.paths import NAME_RULE, inside, is_name, is_relative
+from triptych_bundles.paths import NAME_RULE, inside, is_name, is_relative, regular
 
 MAX_MANIFEST_BYTES = 1 << 20
 _OUTPUTS = {HIDDEN_OUTPUT, LOGITS_OUTPUT, TOKEN_LOGITS_OUTPUT, *map(pooled_output, POOLINGS)}
@@ -55,7 +55,7 @@ def read_model(path: Path) -> Bundle:
 
 def _read_bounded(manifest: Path) -> bytes:
     try:
-        with inside(manifest.parent, manifest.name).open("rb") as stream:
+        with regular(manifest.parent, manifest.name).open("rb") as stream:
             content = stream.read(MAX_MANIFEST_BYTES + 1)
     except OSError as error:
         raise BundleError(manifest, f"cannot be read: {error.strerror}") from error

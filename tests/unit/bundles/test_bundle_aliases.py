@@ -1,5 +1,6 @@
 """What aliases.yaml may say, and how it is told where it is wrong."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,12 @@ def test_a_wrong_file_names_itself_and_the_field(
         read_aliases(tmp_path)
     assert caught.value.field == field
     assert reason in caught.value.reason
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "aliases.yaml")
+    with pytest.raises(BundleError, match=r"aliases\.yaml: is not a file"):
+        read_aliases(tmp_path)
 
 
 def test_a_file_elsewhere_is_not_followed(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What read_bundle accepts, and what it says of everything else."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,14 @@ def test_a_link_made_after_reading_is_refused_too(
     (bundle.path / "model.onnx").symlink_to(tmp_path / "secret")
     with pytest.raises(BundleError, match="leads out of the bundle's folder"):
         bundle.file("model.onnx")
+
+
+def test_a_pipe_in_place_of_the_manifest_is_not_waited_for(write_bundle: WriteBundle) -> None:
+    folder = write_bundle()
+    (folder / "bundle.yaml").unlink()
+    os.mkfifo(folder / "bundle.yaml")
+    with pytest.raises(BundleError, match=r"bundle\.yaml: is not a file"):
+        read_bundle(folder)
 
 
 def test_a_manifest_may_not_link_out_of_the_folder(
