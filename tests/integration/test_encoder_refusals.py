@@ -168,6 +168,11 @@ def no_graph_recorded(folder: Path) -> None:
     manifest(folder, lambda values: values.update({"graphs": {}}))
 
 
+def admit(**limits: int) -> Spoil:
+    """Let the manifest admit more than the graph can run."""
+    return lambda folder: manifest(folder, lambda values: values.update(limits))
+
+
 CASES: dict[str, tuple[Spoil, str, str]] = {
     "truncated": (cut, "model.onnx", "is truncated"),
     "corrupt": (corrupt, "model.onnx", "has the wrong hash"),
@@ -196,6 +201,7 @@ CASES: dict[str, tuple[Spoil, str, str]] = {
         "bundle.yaml",
         "is not valid YAML",
     ),
+    "greater-ids": (admit(vocab_size=100), "model.onnx", "cannot run 64 tokens of the id 99"),
     "no-variant": (no_graph_recorded, "no-variant", "has no cpu-fp32 graph"),
     "path-up": (escape("../../outside.onnx"), "bundle.yaml", "is not a plain path"),
     "path-absolute": (escape("/etc/passwd"), "bundle.yaml", "is not a plain path"),

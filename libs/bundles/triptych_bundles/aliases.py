@@ -107,9 +107,7 @@ def _alias(section: Fields, name: str, names: Collection[str]) -> Alias:
 
 def _target(fields: Fields, names: Collection[str]) -> AliasTarget:
     model = _model(fields, names)
-    weight = fields.count("weight") if "weight" in fields else 1
-    if weight > MAX_WEIGHT:
-        fields.refuse("weight", f"must be at most {MAX_WEIGHT}")
+    weight = fields.count("weight", maximum=MAX_WEIGHT) if "weight" in fields else 1
     fields.end()
     return AliasTarget(model, weight)
 

@@ -30,6 +30,12 @@ from triptych_bundles.manifest import (
 from triptych_bundles.paths import NAME_RULE, inside, is_name, is_relative, regular
 
 MAX_MANIFEST_BYTES = 1 << 20
+# Queues have a place for every length up to it.
+MAX_LENGTH = 1 << 20
+# The end of the year 9999, the last second that a Timestamp can be.
+MAX_CREATED = 253_402_300_799
+# As many files as a manifest has room for add up to what 64 bits hold.
+MAX_FILE_BYTES = 1 << 48
 _OUTPUTS = {HIDDEN_OUTPUT, LOGITS_OUTPUT, TOKEN_LOGITS_OUTPUT, *map(pooled_output, POOLINGS)}
 
 
@@ -84,7 +90,7 @@ def _parse(path: Path, content: bytes, fields: Fields) -> Bundle | HeadBundle:
         name=fields.text("name", is_name, NAME_RULE),
         version=fields.text("version", is_name, NAME_RULE),
         digest=hashlib.sha256(content).hexdigest(),
-        created=fields.count("created", minimum=0),
+        created=fields.count("created", minimum=0, maximum=MAX_CREATED),
         task=fields.choice("task", TASKS),
         files=_files(path, fields.section("files")),
     )
@@ -100,7 +106,7 @@ def _model(folder: Folder, fields: Fields) -> Bundle:
         architecture=fields.text("architecture"),
         pooling=fields.choice("pooling", POOLINGS),
         normalize=fields.flag("normalize"),
-        max_length=fields.count("max_length"),
+        max_length=fields.count("max_length", maximum=MAX_LENGTH),
         hidden_size=fields.count("hidden_size"),
         vocab_size=fields.count("vocab_size"),
         prompts=fields.text_map("prompts"),
@@ -148,7 +154,7 @@ def _files(path: Path, fields: Fields) -> Mapping[str, FileRecord]:
 
 
 def _file_record(fields: Fields) -> FileRecord:
-    record = FileRecord(sha256(fields, "sha256"), fields.count("bytes", minimum=0))
+    record = FileRecord(sha256(fields, "sha256"), fields.count("bytes", minimum=0, maximum=MAX_FILE_BYTES))
     fields.end()
     return record
 
