@@ -109,6 +109,7 @@ def test_refuses_and_names_file_field_and_reason(
         (b"[" * 5000, "is not valid YAML"),
         (b"!!python/object/apply:os.system [true]", "is not valid YAML"),
         (b"schema: " + b"9" * 5000, "is not valid YAML"),
+        (b"name: a\nname: b", "is not valid YAML: the key 'name' is there twice"),
         (b"- 1", "must be a mapping"),
         (b"", "must be a mapping"),
         (b"#" * (1 << 20) + b"#", "is larger than 1048576 bytes"),
