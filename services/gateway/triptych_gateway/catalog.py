@@ -138,6 +138,8 @@ class Catalog:
         return self._linked(found)
 
     def _why_missing(self, wanted: str) -> str:
+        if not wanted:
+            return "No model is served."
         heads = self._heads_meant(wanted)
         quoted = wanted[:MAX_QUOTED]
         if heads:

@@ -114,6 +114,12 @@ def test_what_is_not_there(name: str, version: str, digest: str) -> None:
     assert (caught.value.field, caught.value.reason) == ("model", "MODEL_NOT_FOUND")
 
 
+def test_where_there_is_nothing_no_name_is_blamed() -> None:
+    with pytest.raises(NotFound, match="No model is served") as caught:
+        Catalog().resolve("")
+    assert caught.value.reason == "MODEL_NOT_FOUND"
+
+
 def test_a_long_name_is_not_repeated() -> None:
     with pytest.raises(NotFound) as caught:
         FULL.resolve("x" * 100_000)
