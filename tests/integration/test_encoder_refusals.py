@@ -228,6 +228,7 @@ def test_a_spoilt_bundle_is_refused_by_file_and_reason(
         load_model(Repository(tmp_path).find_model("spoilt"), OnnxBackend)
     assert refused.value.path.name == name
     assert reason in refused.value.reason
+    assert refused.value.reason.isprintable(), "a line of a log"
 
 
 async def test_the_others_serve_on(

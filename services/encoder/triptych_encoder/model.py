@@ -68,7 +68,7 @@ def _open(graph: Path, open_backend: OpenBackend) -> Backend:
     try:
         return open_backend(graph)
     except Exception as error:  # every runtime has errors of its own
-        raise BundleError(graph, f"cannot be opened: {error}") from None
+        raise BundleError(graph, f"cannot be opened: {_said(error)}") from None
 
 
 def _check_golden(bundle: Bundle, golden: GoldenVectors, backend: Backend) -> None:
@@ -78,7 +78,7 @@ def _check_golden(bundle: Bundle, golden: GoldenVectors, backend: Backend) -> No
         runs = [backend.run(_alone(sequence), names) for sequence in golden.sequences()]
     except Exception as error:
         graph = bundle.file(bundle.graphs[GRAPH_VARIANT])
-        raise BundleError(graph, f"cannot run the golden texts: {error}") from None
+        raise BundleError(graph, f"cannot run the golden texts: {_said(error)}") from None
     for position, name in enumerate(names):
         # logits of tokens are [1, S, labels], everything else is [1, width]
         rows = [run[position].reshape(-1, run[position].shape[-1]) for run in runs]
@@ -97,8 +97,14 @@ def _check_limits(bundle: Bundle, backend: Backend) -> None:
         backend.run(_alone([bundle.vocab_size - 1] * length), list(bundle.outputs)[:1])
     except Exception as error:
         graph = bundle.file(bundle.graphs[GRAPH_VARIANT])
-        tried = f"{length} tokens of the id {bundle.vocab_size - 1}"
-        raise BundleError(graph, f"cannot run {tried}, which bundle.yaml admits: {error}") from None
+        tried = f"cannot run {length} tokens of the id {bundle.vocab_size - 1}"
+        reason = f"{tried}, which bundle.yaml admits: {_said(error)}"
+        raise BundleError(graph, reason) from None
+
+
+def _said(error: Exception) -> str:
+    """What the runtime says, in one line."""
+    return " ".join(str(error).split())
 
 
 def _alone(sequence: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int32]]) -> PaddedBatch:
