@@ -225,9 +225,12 @@ class Catalog:
         self._unserved = unserved
 
     def _unserved_heads(self) -> Iterator[str]:
+        models = {model.name for model in self._directory.models}
         for head in self._directory.heads:
             if not self._directory.has_trunk(head):
                 yield f"head {head.identity}: no model that it fits, its trunk is {head.trunk.name}"
+            elif head.name in models:
+                yield f"head {head.identity}: not by its name alone, which is a model's too"
 
     def _unserved_targets(self) -> Iterator[str]:
         for alias in self._aliases.values():

@@ -126,6 +126,13 @@ def test_a_long_name_is_not_repeated() -> None:
     assert len(caught.value.message) < 400
 
 
+def test_a_head_behind_a_model_of_its_name_is_told() -> None:
+    held = catalog(TINY_1, model("mood", "2", weights="v"), heads=(MOOD_1,))
+    assert held.unserved() == ["head mood@1: not by its name alone, which is a model's too"]
+    assert identities(held.resolve("mood")) == ["mood@2"]
+    assert identities(held.resolve("mood@1")) == ["tiny@1+mood@1"]
+
+
 def test_a_head_without_its_trunk_says_so() -> None:
     for name, digest in (("lost", ""), ("lost@1", ""), ("", LOST.digest)):
         with pytest.raises(NotFound, match="a head of 'gone', which is not") as caught:
