@@ -220,7 +220,7 @@ def spoilt(good: Path, repository: Path, case: str) -> Path:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_spoilt_bundle_is_refused_by_file_and_reason(
-    good: Path, tmp_path: Path, case: str
+    good: Path, tmp_path: Path, case: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     spoilt(good, tmp_path, case)
     _, name, reason = CASES[case]
@@ -229,6 +229,7 @@ def test_a_spoilt_bundle_is_refused_by_file_and_reason(
     assert refused.value.path.name == name
     assert reason in refused.value.reason
     assert refused.value.reason.isprintable(), "a line of a log"
+    assert capfd.readouterr().err == "", "the runtime writes past the log"
 
 
 async def test_the_others_serve_on(
