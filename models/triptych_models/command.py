@@ -138,7 +138,9 @@ def _closeness(bundle: Bundle | HeadBundle) -> str:
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    """Print the table."""
+    """Print the table; ModelError for a repository that is not there."""
+    if not arguments.repository.is_dir():
+        raise ModelError(f"{arguments.repository}: is not a folder")
     sys.stdout.write(f"{repository_table(Repository(arguments.repository))}\n")
     return 0
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ class EncoderWeights:
 
 
 def read_tensors(path: Path, config: EncoderConfig) -> Tensors:
-    """All tensors of a safetensors file as float32, named as in an encoder without a head.
+    """All tensors of a safetensors file, weights as float32, named as in an encoder without a head.
 
     Beside a head the encoder's names have a prefix, which is left out here.
     """
@@ -73,11 +74,16 @@ def read_tensors(path: Path, config: EncoderConfig) -> Tensors:
     except (OSError, SafetensorError) as error:
         raise FetchError(f"{path}: cannot be read: {error}") from error
     prefix = config.architecture.prefix
-    bare = {name.removeprefix(prefix): np.asarray(one, np.float32) for name, one in tensors.items()}
+    bare = {name.removeprefix(prefix): _as_float(one) for name, one in tensors.items()}
     if _ANCHOR not in bare:
         reason = f"not the weights of an encoder of type {config.model_type}"
         raise UnsupportedModel(f"{path.name} holds no {_ANCHOR!r}: {reason}")
     return bare
+
+
+def _as_float(tensor: NDArray[Any]) -> NDArray[Any]:
+    """In float32; whole numbers, such as the ids of positions, are no weights and stay."""
+    return tensor if tensor.dtype.kind in "biu" else np.asarray(tensor, np.float32)
 
 
 def encoder_weights(tensors: Tensors, config: EncoderConfig) -> EncoderWeights:
@@ -153,4 +159,6 @@ class _Checkpoint:
         if tensor is None or tensor.shape != shape:
             found = "is missing" if tensor is None else f"has shape {tensor.shape}"
             raise UnsupportedModel(f"tensor {name!r} {found}, expected shape {shape}")
+        if tensor.dtype != np.float32:
+            raise UnsupportedModel(f"tensor {name!r} is of {tensor.dtype}, not of a floating type")
         return tensor

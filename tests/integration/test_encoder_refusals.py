@@ -168,6 +168,11 @@ def no_graph_recorded(folder: Path) -> None:
     manifest(folder, lambda values: values.update({"graphs": {}}))
 
 
+def admit(**limits: int) -> Spoil:
+    """Let the manifest admit more than the graph can run."""
+    return lambda folder: manifest(folder, lambda values: values.update(limits))
+
+
 CASES: dict[str, tuple[Spoil, str, str]] = {
     "truncated": (cut, "model.onnx", "is truncated"),
     "corrupt": (corrupt, "model.onnx", "has the wrong hash"),
@@ -196,6 +201,7 @@ CASES: dict[str, tuple[Spoil, str, str]] = {
         "bundle.yaml",
         "is not valid YAML",
     ),
+    "greater-ids": (admit(vocab_size=100), "model.onnx", "cannot run 64 tokens of the id 99"),
     "no-variant": (no_graph_recorded, "no-variant", "has no cpu-fp32 graph"),
     "path-up": (escape("../../outside.onnx"), "bundle.yaml", "is not a plain path"),
     "path-absolute": (escape("/etc/passwd"), "bundle.yaml", "is not a plain path"),
@@ -214,7 +220,7 @@ def spoilt(good: Path, repository: Path, case: str) -> Path:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_spoilt_bundle_is_refused_by_file_and_reason(
-    good: Path, tmp_path: Path, case: str
+    good: Path, tmp_path: Path, case: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     spoilt(good, tmp_path, case)
     _, name, reason = CASES[case]
@@ -222,6 +228,8 @@ def test_a_spoilt_bundle_is_refused_by_file_and_reason(
         load_model(Repository(tmp_path).find_model("spoilt"), OnnxBackend)
     assert refused.value.path.name == name
     assert reason in refused.value.reason
+    assert refused.value.reason.isprintable(), "a line of a log"
+    assert capfd.readouterr().err == "", "the runtime writes past the log"
 
 
 async def test_the_others_serve_on(

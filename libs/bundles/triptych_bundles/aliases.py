@@ -15,15 +15,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-import yaml
-
+from triptych_bundles.documents import parse_document, read_document
 from triptych_bundles.errors import BundleError
 from triptych_bundles.fields import Fields
-from triptych_bundles.paths import NAME_RULE, inside, is_name
+from triptych_bundles.paths import NAME_RULE, is_name
 
 ALIASES_NAME: Final = "aliases.yaml"
 ALIASES_SCHEMA: Final = 1
-MAX_ALIASES_BYTES: Final = 1 << 20
 MAX_TARGETS: Final = 16
 MAX_WEIGHT: Final = 1_000_000
 
@@ -69,7 +67,7 @@ def read_aliases(root: Path) -> Aliases:
     content = _read(path)
     if content is None:
         return NO_ALIASES
-    fields = Fields(path, _load(path, content))
+    fields = Fields(path, parse_document(path, content))
     schema = fields.count("schema")
     if schema != ALIASES_SCHEMA:
         fields.refuse("schema", f"version {schema} is unknown, this reader knows {ALIASES_SCHEMA}")
@@ -107,9 +105,7 @@ def _alias(section: Fields, name: str, names: Collection[str]) -> Alias:
 
 def _target(fields: Fields, names: Collection[str]) -> AliasTarget:
     model = _model(fields, names)
-    weight = fields.count("weight") if "weight" in fields else 1
-    if weight > MAX_WEIGHT:
-        fields.refuse("weight", f"must be at most {MAX_WEIGHT}")
+    weight = fields.count("weight", maximum=MAX_WEIGHT) if "weight" in fields else 1
     fields.end()
     return AliasTarget(model, weight)
 
@@ -135,20 +131,8 @@ def _is_reference(text: str) -> bool:
 
 def _read(path: Path) -> bytes | None:
     try:
-        with inside(path.parent, path.name).open("rb") as stream:
-            content = stream.read(MAX_ALIASES_BYTES + 1)
+        return read_document(path.parent, path.name)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise BundleError(path, f"cannot be read: {error.strerror}") from error
-    if len(content) > MAX_ALIASES_BYTES:
-        raise BundleError(path, f"is larger than {MAX_ALIASES_BYTES} bytes")
-    return content
-
-
-def _load(path: Path, content: bytes) -> object:
-    try:
-        return yaml.safe_load(content)
-    # beside syntax errors: numbers that Python will not parse, and nesting beyond its stack
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BundleError(path, f"is not valid YAML: {' '.join(str(error).split())}") from error

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from triptych_bundles.errors import BundleError
 
@@ -12,6 +12,8 @@ T = TypeVar("T")
 C = TypeVar("C", bound=str)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# What counts travel as in the contract.
+MAX_COUNT: Final = 2**31 - 1
 
 
 class Fields:
@@ -39,10 +41,12 @@ class Fields:
         value = self.text(name, set(allowed).__contains__, rule)
         return next(known for known in allowed if known == value)
 
-    def count(self, name: str, minimum: int = 1) -> int:
-        """A whole number of at least `minimum`."""
+    def count(self, name: str, minimum: int = 1, maximum: int = MAX_COUNT) -> int:
+        """A whole number from `minimum` to `maximum`."""
         value = self._take(name, int, "a whole number")
-        return value if value >= minimum else self.refuse(name, f"must be at least {minimum}")
+        if value < minimum:
+            self.refuse(name, f"must be at least {minimum}")
+        return value if value <= maximum else self.refuse(name, f"must be at most {maximum}")
 
     def flag(self, name: str) -> bool:
         """True or false, not a number."""

@@ -31,3 +31,14 @@ def inside(folder: Path, name: str) -> Path:
     if not contained:
         raise BundleError(path, "leads out of the bundle's folder")
     return path
+
+
+def regular(folder: Path, name: str) -> Path:
+    """As `inside`, for what is read next: BundleError for a pipe or a device.
+
+    Opening a pipe waits for a writer, for ever where none comes. OSError where it cannot be seen.
+    """
+    path = inside(folder, name)
+    if path.exists() and not path.is_file():
+        raise BundleError(path, "is not a file")
+    return path

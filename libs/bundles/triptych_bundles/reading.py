@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import yaml
-
+from triptych_bundles.documents import parse_document, read_document
 from triptych_bundles.errors import BundleError
 from triptych_bundles.fields import Fields, recorded, sha256
 from triptych_bundles.heads import read_head, read_head_bundle, shared
@@ -29,15 +28,20 @@ from triptych_bundles.manifest import (
 )
 from triptych_bundles.paths import NAME_RULE, inside, is_name, is_relative
 
-MAX_MANIFEST_BYTES = 1 << 20
+# Queues have a place for every length up to it.
+MAX_LENGTH = 1 << 20
+# The end of the year 9999, the last second that a Timestamp can be.
+MAX_CREATED = 253_402_300_799
+# As many files as a manifest has room for add up to what 64 bits hold.
+MAX_FILE_BYTES = 1 << 48
 _OUTPUTS = {HIDDEN_OUTPUT, LOGITS_OUTPUT, TOKEN_LOGITS_OUTPUT, *map(pooled_output, POOLINGS)}
 
 
 def read_bundle(path: Path) -> Bundle | HeadBundle:
     """Read and validate the bundle.yaml of a folder `<name>/<version>`; no other file is read."""
     manifest = path / MANIFEST_NAME
-    content = _read_bounded(manifest)
-    bundle = _parse(path, content, Fields(manifest, _load_yaml(manifest, content)))
+    content = _read(manifest)
+    bundle = _parse(path, content, Fields(manifest, parse_document(manifest, content)))
     folder = f"{path.parent.name}/{path.name}"
     if folder != f"{bundle.name}/{bundle.version}":
         reason = f"is {bundle.name}/{bundle.version}, but its folder is {folder}"
@@ -53,24 +57,11 @@ def read_model(path: Path) -> Bundle:
     return bundle
 
 
-def _read_bounded(manifest: Path) -> bytes:
+def _read(manifest: Path) -> bytes:
     try:
-        with inside(manifest.parent, manifest.name).open("rb") as stream:
-            content = stream.read(MAX_MANIFEST_BYTES + 1)
+        return read_document(manifest.parent, manifest.name)
     except OSError as error:
         raise BundleError(manifest, f"cannot be read: {error.strerror}") from error
-    if len(content) > MAX_MANIFEST_BYTES:
-        raise BundleError(manifest, f"is larger than {MAX_MANIFEST_BYTES} bytes")
-    return content
-
-
-def _load_yaml(manifest: Path, content: bytes) -> object:
-    try:
-        return yaml.safe_load(content)
-    # beside syntax errors: numbers that Python will not parse, and nesting beyond its stack
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise BundleError(manifest, f"is not valid YAML: {reason}") from error
 
 
 def _parse(path: Path, content: bytes, fields: Fields) -> Bundle | HeadBundle:
@@ -84,7 +75,7 @@ def _parse(path: Path, content: bytes, fields: Fields) -> Bundle | HeadBundle:
         name=fields.text("name", is_name, NAME_RULE),
         version=fields.text("version", is_name, NAME_RULE),
         digest=hashlib.sha256(content).hexdigest(),
-        created=fields.count("created", minimum=0),
+        created=fields.count("created", minimum=0, maximum=MAX_CREATED),
         task=fields.choice("task", TASKS),
         files=_files(path, fields.section("files")),
     )
@@ -100,7 +91,7 @@ def _model(folder: Folder, fields: Fields) -> Bundle:
         architecture=fields.text("architecture"),
         pooling=fields.choice("pooling", POOLINGS),
         normalize=fields.flag("normalize"),
-        max_length=fields.count("max_length"),
+        max_length=fields.count("max_length", maximum=MAX_LENGTH),
         hidden_size=fields.count("hidden_size"),
         vocab_size=fields.count("vocab_size"),
         prompts=fields.text_map("prompts"),
@@ -148,7 +139,8 @@ def _files(path: Path, fields: Fields) -> Mapping[str, FileRecord]:
 
 
 def _file_record(fields: Fields) -> FileRecord:
-    record = FileRecord(sha256(fields, "sha256"), fields.count("bytes", minimum=0))
+    size = fields.count("bytes", minimum=0, maximum=MAX_FILE_BYTES)
+    record = FileRecord(sha256(fields, "sha256"), size)
     fields.end()
     return record
 

@@ -18,6 +18,8 @@ from triptych_encoder.outputs import output_widths
 
 GRAPH_VARIANT: Final = "cpu-fp32"
 CONFIG: Final = "config.json"
+# Tokens of the longest text that is tried before a model serves: attention grows with its square.
+LONGEST_TRIED: Final = 1024
 
 OpenBackend = Callable[[Path], Backend]
 
@@ -47,6 +49,7 @@ def load_model(bundle: Bundle, open_backend: OpenBackend) -> EncoderModel:
     backend = _open(bundle.file(graph), open_backend)
     try:
         _check_golden(bundle, golden, backend)
+        _check_limits(bundle, backend)
     except BaseException:
         backend.close()
         raise
@@ -65,7 +68,7 @@ def _open(graph: Path, open_backend: OpenBackend) -> Backend:
     try:
         return open_backend(graph)
     except Exception as error:  # every runtime has errors of its own
-        raise BundleError(graph, f"cannot be opened: {error}") from None
+        raise BundleError(graph, f"cannot be opened: {_said(error)}") from None
 
 
 def _check_golden(bundle: Bundle, golden: GoldenVectors, backend: Backend) -> None:
@@ -75,13 +78,33 @@ def _check_golden(bundle: Bundle, golden: GoldenVectors, backend: Backend) -> No
         runs = [backend.run(_alone(sequence), names) for sequence in golden.sequences()]
     except Exception as error:
         graph = bundle.file(bundle.graphs[GRAPH_VARIANT])
-        raise BundleError(graph, f"cannot run the golden texts: {error}") from None
+        raise BundleError(graph, f"cannot run the golden texts: {_said(error)}") from None
     for position, name in enumerate(names):
         # logits of tokens are [1, S, labels], everything else is [1, width]
         rows = [run[position].reshape(-1, run[position].shape[-1]) for run in runs]
         reason = disagreement(bundle, name, np.concatenate(rows), golden)
         if reason:
             raise BundleError(bundle.path / bundle.golden.vectors, reason)
+
+
+def _check_limits(bundle: Bundle, backend: Backend) -> None:
+    """Encode a text as long, of an id as great, as the bundle admits.
+
+    With a graph of fewer embeddings each such text would be an error of ours, not the caller's.
+    """
+    length = min(bundle.max_length, LONGEST_TRIED)
+    try:
+        backend.run(_alone([bundle.vocab_size - 1] * length), list(bundle.outputs)[:1])
+    except Exception as error:
+        graph = bundle.file(bundle.graphs[GRAPH_VARIANT])
+        tried = f"cannot run {length} tokens of the id {bundle.vocab_size - 1}"
+        reason = f"{tried}, which bundle.yaml admits: {_said(error)}"
+        raise BundleError(graph, reason) from None
+
+
+def _said(error: Exception) -> str:
+    """What the runtime says, in one line."""
+    return " ".join(str(error).split())
 
 
 def _alone(sequence: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int32]]) -> PaddedBatch:

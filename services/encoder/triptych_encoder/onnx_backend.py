@@ -16,6 +16,7 @@ os.putenv("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 
+_FATAL: Final = 4
 PROVIDER: Final = "CPUExecutionProvider"
 _TYPES: Final[dict[str, type[np.integer[Any]]]] = {
     "tensor(int32)": np.int32,
@@ -62,6 +63,8 @@ def _options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
+    # Its errors come as exceptions; lines that it writes itself would break up ours.
+    options.log_severity_level = _FATAL
     # Spinning threads of several sessions take the cores from each other.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options

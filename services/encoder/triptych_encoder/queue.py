@@ -1,6 +1,6 @@
 """The queue of one model: entries by length, and the one whose turn it is."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,7 +19,8 @@ class LengthQueue:
     def __init__(self, max_length: int) -> None:
         self.counts: NDArray[np.int64] = np.zeros(max_length + 1, np.int64)
         self.tokens = 0
-        self._by_length: list[deque[Entry]] = [deque() for _ in range(max_length + 1)]
+        # of the lengths that have come: most of a long range never do
+        self._by_length: defaultdict[int, deque[Entry]] = defaultdict(deque)
         self._by_due: dict[int, deque[Entry]] = {priority: deque() for priority in PRIORITY_DELAY}
 
     def __len__(self) -> int:

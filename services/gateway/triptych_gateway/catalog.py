@@ -138,6 +138,8 @@ class Catalog:
         return self._linked(found)
 
     def _why_missing(self, wanted: str) -> str:
+        if not wanted:
+            return "No model is served."
         heads = self._heads_meant(wanted)
         quoted = wanted[:MAX_QUOTED]
         if heads:
@@ -223,9 +225,12 @@ class Catalog:
         self._unserved = unserved
 
     def _unserved_heads(self) -> Iterator[str]:
+        models = {model.name for model in self._directory.models}
         for head in self._directory.heads:
             if not self._directory.has_trunk(head):
                 yield f"head {head.identity}: no model that it fits, its trunk is {head.trunk.name}"
+            elif head.name in models:
+                yield f"head {head.identity}: not by its name alone, which is a model's too"
 
     def _unserved_targets(self) -> Iterator[str]:
         for alias in self._aliases.values():

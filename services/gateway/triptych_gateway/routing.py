@@ -1,6 +1,7 @@
 """Which of a target's bundles answers a request."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, TypeVar
 
 from triptych_gateway.rollout import Rollout
@@ -41,8 +42,18 @@ class Router:
         """
         found = await self._answer(target, ask)
         if target.shadow is not None:
-            self._shadows.ask(target.shadow, ask, found)
+            self._shadows.ask(target.shadow, partial(self._ask_shadow, ask), found)
         return found
+
+    async def _ask_shadow(self, ask: Callable[[Target], Awaitable[T]], shadow: Target) -> T:
+        """As any target: one that a stage lacks is not asked again before it may be there."""
+        if self._rollout.avoids(shadow.key):
+            raise _not_loaded(shadow)
+        try:
+            return await self._attempt(shadow, ask)
+        except ModelNotLoaded:
+            self._rollout.hold(shadow.key)
+            raise
 
     async def stop(self) -> None:
         """End what shadows are still asked."""

@@ -1,5 +1,6 @@
 """What aliases.yaml may say, and how it is told where it is wrong."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,13 @@ import pytest
 import yaml
 
 from triptych_bundles.aliases import (
-    MAX_ALIASES_BYTES,
     Alias,
     AliasShadow,
     AliasTarget,
     check_alias_names,
     read_aliases,
 )
+from triptych_bundles.documents import MAX_DOCUMENT_BYTES
 from triptych_bundles.errors import BundleError
 
 TARGETS = [{"model": "tiny@1", "weight": 90}, {"model": "tiny@2", "weight": 10}]
@@ -126,7 +127,8 @@ def test_no_file_means_no_aliases(tmp_path: Path) -> None:
         (of({"targets": TARGETS, "extra": 1}), "aliases.support.extra", "unknown field"),
         ("schema: [1", "", "is not valid YAML"),
         ("[" * 5000, "", "is not valid YAML"),
-        ("#" * (MAX_ALIASES_BYTES + 1), "", "is larger than"),
+        ("schema: 1\naliases: {a: {}, b: {}, a: {}}", "", "the key 'a' is there twice"),
+        ("#" * (MAX_DOCUMENT_BYTES + 1), "", "is larger than"),
     ],
 )
 def test_a_wrong_file_names_itself_and_the_field(
@@ -137,6 +139,12 @@ def test_a_wrong_file_names_itself_and_the_field(
         read_aliases(tmp_path)
     assert caught.value.field == field
     assert reason in caught.value.reason
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "aliases.yaml")
+    with pytest.raises(BundleError, match=r"aliases\.yaml: is not a file"):
+        read_aliases(tmp_path)
 
 
 def test_a_file_elsewhere_is_not_followed(tmp_path: Path) -> None:

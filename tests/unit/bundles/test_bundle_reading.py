@@ -1,6 +1,7 @@
 """What read_bundle accepts, and what it says of everything else."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,10 @@ SPOILT = [
     (put("normalize", value=1), "normalize: must be true or false"),
     (put("max_length", value=True), "max_length: must be a whole number"),
     (put("max_length", value=0), "max_length: must be at least 1"),
+    (put("max_length", value=10**9), "max_length: must be at most 1048576"),
+    (put("vocab_size", value=10**10), "vocab_size: must be at most 2147483647"),
     (put("created", value=-1), "created: must be at least 0"),
+    (put("created", value=10**12), "created: must be at most 253402300799"),
     (put("prompts", value=["query"]), "prompts: must be a mapping"),
     (put("prompts", value={1: "query"}), "prompts.1: must be a string"),
     (put("graphs", "cpu-int8", value="int8.onnx"), "graphs.cpu-int8: 'int8.onnx' is not recorded"),
@@ -79,6 +83,7 @@ SPOILT = [
     (put("recipe", value="123"), "recipe: '123' is not a sha256"),
     (put("files", "model.onnx", "sha256", value="123"), "files.model.onnx.sha256: '123' is not"),
     (put("files", "model.onnx", "bytes", value=-1), "files.model.onnx.bytes: must be at least 0"),
+    (put("files", "model.onnx", "bytes", value=1 << 60), "files.model.onnx.bytes: must be at most"),
     (put("files", "/etc/passwd", value={}), "files./etc/passwd: is not a plain path"),
     (put("files", "../other", value={}), "files.../other: is not a plain path"),
     (put("files", "a/../../b", value={}), "files.a/../../b: is not a plain path"),
@@ -104,6 +109,7 @@ def test_refuses_and_names_file_field_and_reason(
         (b"[" * 5000, "is not valid YAML"),
         (b"!!python/object/apply:os.system [true]", "is not valid YAML"),
         (b"schema: " + b"9" * 5000, "is not valid YAML"),
+        (b"name: a\nname: b", "is not valid YAML: the key 'name' is there twice"),
         (b"- 1", "must be a mapping"),
         (b"", "must be a mapping"),
         (b"#" * (1 << 20) + b"#", "is larger than 1048576 bytes"),
@@ -143,6 +149,14 @@ def test_a_link_made_after_reading_is_refused_too(
     (bundle.path / "model.onnx").symlink_to(tmp_path / "secret")
     with pytest.raises(BundleError, match="leads out of the bundle's folder"):
         bundle.file("model.onnx")
+
+
+def test_a_pipe_in_place_of_the_manifest_is_not_waited_for(write_bundle: WriteBundle) -> None:
+    folder = write_bundle()
+    (folder / "bundle.yaml").unlink()
+    os.mkfifo(folder / "bundle.yaml")
+    with pytest.raises(BundleError, match=r"bundle\.yaml: is not a file"):
+        read_bundle(folder)
 
 
 def test_a_manifest_may_not_link_out_of_the_folder(

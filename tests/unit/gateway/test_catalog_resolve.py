@@ -114,10 +114,23 @@ def test_what_is_not_there(name: str, version: str, digest: str) -> None:
     assert (caught.value.field, caught.value.reason) == ("model", "MODEL_NOT_FOUND")
 
 
+def test_where_there_is_nothing_no_name_is_blamed() -> None:
+    with pytest.raises(NotFound, match="No model is served") as caught:
+        Catalog().resolve("")
+    assert caught.value.reason == "MODEL_NOT_FOUND"
+
+
 def test_a_long_name_is_not_repeated() -> None:
     with pytest.raises(NotFound) as caught:
         FULL.resolve("x" * 100_000)
     assert len(caught.value.message) < 400
+
+
+def test_a_head_behind_a_model_of_its_name_is_told() -> None:
+    held = catalog(TINY_1, model("mood", "2", weights="v"), heads=(MOOD_1,))
+    assert held.unserved() == ["head mood@1: not by its name alone, which is a model's too"]
+    assert identities(held.resolve("mood")) == ["mood@2"]
+    assert identities(held.resolve("mood@1")) == ["tiny@1+mood@1"]
 
 
 def test_a_head_without_its_trunk_says_so() -> None:

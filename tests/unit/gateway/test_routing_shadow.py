@@ -19,7 +19,7 @@ from triptych_gateway.routing_metrics import RoutingMetrics
 from triptych_gateway.shadow import Shadows
 from triptych_gateway.target import Target
 from triptych_gateway.tasks import Origin, Timing, Usage
-from triptych_servicekit.errors import Internal, InvalidArgument, Overloaded
+from triptych_servicekit.errors import Internal, InvalidArgument, ModelNotLoaded, Overloaded
 from triptych_servicekit.metrics import Metrics
 
 OLD, NEW = local_bundle("tiny", "1"), local_bundle("tiny", "2")
@@ -118,6 +118,15 @@ async def test_stopping_ends_them() -> None:
     await shadowing.router.stop()
     assert shadowing.cancelled == 1
     assert not shadowing.counted("same")
+
+
+async def test_a_shadow_that_no_stage_holds_is_held_off() -> None:
+    shadowing = Shadowing({"1": "a", "2": ModelNotLoaded("not here")})
+    for _ in range(3):
+        await shadowing.run()
+        await asyncio.sleep(0.05)
+    assert shadowing.counted("failed") == 3
+    assert [version for version, _ in shadowing.asked] == ["1", "2", "1", "1"]
 
 
 async def test_a_request_that_failed_has_no_shadow() -> None:

@@ -59,6 +59,11 @@ def test_list_shows_good_and_bad(repository: Path, capsys: Output) -> None:
     assert "model.onnx is truncated: 3 bytes" in second
 
 
+def test_list_of_no_folder_fails(tmp_path: Path, capsys: Output) -> None:
+    assert main(["list", "--repository", str(tmp_path / "repositroy")]) == 1
+    assert "repositroy: is not a folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

@@ -56,6 +56,18 @@ def test_missing_and_misshapen_tensors(
         encoder_weights(tensors, config)
 
 
+def test_whole_numbers_are_no_weights(
+    write_model: WriteModel, tensors: dict[str, NDArray[np.float32]]
+) -> None:
+    path = write_model() / "model.safetensors"
+    config = read_config(path.parent / "config.json")
+    name = "encoder.layer.1.output.dense.bias"
+    counted = {"embeddings.position_ids": np.arange(4), name: tensors[name].astype("i8")}
+    save_file(tensors | counted, path)
+    with pytest.raises(UnsupportedModel, match=f"tensor '{name}' is of int64"):
+        encoder_weights(read_tensors(path, config), config)
+
+
 def test_weights_of_another_family(write_model: WriteModel) -> None:
     path = write_model() / "model.safetensors"
     config = read_config(path.parent / "config.json")
