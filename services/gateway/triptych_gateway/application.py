@@ -16,26 +16,26 @@ from triptych.v1 import (
     tokenizer_service_pb2_grpc,
 )
 from triptych.v1 import gateway_service_pb2_grpc as rpc
-from triptych_gateway.administration import CatalogStore
 from triptych_gateway.admission import Admission
 from triptych_gateway.calls import GrpcCalls
 from triptych_gateway.connection import BoundedProtocol
 from triptych_gateway.entries import Window
 from triptych_gateway.gather import Gatherer
+from triptych_gateway.models.administration import CatalogStore
+from triptych_gateway.models.metrics import RoutingMetrics
+from triptych_gateway.models.rollout import Rollout
+from triptych_gateway.models.router import Router
+from triptych_gateway.models.shadow import Shadows
+from triptych_gateway.models.watching import CatalogWatch
 from triptych_gateway.pipeline import Pipeline
 from triptych_gateway.replicas import ReplicaSet
 from triptych_gateway.retries import RetryBudget
-from triptych_gateway.rollout import Rollout
 from triptych_gateway.routes import build_app
-from triptych_gateway.routing import Router
-from triptych_gateway.routing_metrics import RoutingMetrics
 from triptych_gateway.seams import StageSet
 from triptych_gateway.servicer import GatewayServicer
 from triptych_gateway.settings import GatewaySettings
-from triptych_gateway.shadow import Shadows
 from triptych_gateway.stage import Stage
 from triptych_gateway.telemetry import GatewayMetrics
-from triptych_gateway.watching import CatalogWatch
 from triptych_servicekit.channels import channel
 
 StubType = Callable[[grpc.aio.Channel], Any]

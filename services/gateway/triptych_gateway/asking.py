@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from triptych_gateway.bounds import Bounds, Names
+from triptych_gateway.models.router import Router
+from triptych_gateway.models.target import Target
 from triptych_gateway.platform import Platform
-from triptych_gateway.routing import Router
 from triptych_gateway.spreading import no_usage, raise_first, spread, without
-from triptych_gateway.target import Target
 from triptych_gateway.tasks import Answered, Input
 
 T = TypeVar("T")

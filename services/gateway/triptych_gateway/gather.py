@@ -21,8 +21,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from triptych_gateway.background import ranked
 from triptych_gateway.entries import ALONE, FIRST, RETRY, Entry, Group, Pool, StageCall, Window
+from triptych_gateway.models.background import ranked
 from triptych_gateway.retries import RetryBudget
 from triptych_gateway.tasks import Origin
 from triptych_gateway.telemetry import StageMetrics

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from triptych_gateway.asking import Asking
 from triptych_gateway.bounds import Names
 from triptych_gateway.columns import empty_result
+from triptych_gateway.models.target import Target
 from triptych_gateway.options import all_ready, check_embed, check_text, ranking_head, ready
 from triptych_gateway.pairs import distinct_texts
 from triptych_gateway.spreading import (
@@ -20,7 +21,6 @@ from triptych_gateway.spreading import (
     usage_by_text,
     without,
 )
-from triptych_gateway.target import Target
 from triptych_gateway.tasks import (
     Analyzed,
     Classes,

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_bundles.manifest import Bundle, HeadBundle
-from triptych_gateway.catalog import Catalog
 from triptych_gateway.columns import empty_result
 from triptych_gateway.local_bundles import local_bundle
 from triptych_gateway.local_tasks import cosine, relevance, result_of, token_vectors
 from triptych_gateway.local_tokens import Sequenced, decode, tokenize
 from triptych_gateway.matching import prompts_of_ranking
+from triptych_gateway.models.catalog import Catalog
 from triptych_gateway.naming import under_name
 from triptych_gateway.tasks import (
     Analyzed,

@@ -12,7 +12,7 @@ from triptych.v1 import postprocess_service_pb2 as postprocess
 from triptych.v1 import tokenizer_service_pb2 as tokenizer
 from triptych.v1 import types_pb2 as types
 from triptych_bundles.manifest import Bundle, Folder, pooled_output
-from triptych_gateway.target import Target
+from triptych_gateway.models.target import Target
 from triptych_gateway.tasks import (
     Answered,
     DType,

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from triptych_bundles.manifest import Bundle, HeadBundle, pooled_output
-from triptych_gateway.catalog import Catalog
+from triptych_gateway.models.catalog import Catalog
+from triptych_gateway.models.target import Target
 from triptych_gateway.naming import under_name
-from triptych_gateway.target import Target
 from triptych_gateway.tasks import (
     ChosenHead,
     Classify,

@@ -11,10 +11,10 @@ from typing import Any, Final, TypeVar
 
 from triptych_bundles.manifest import Bundle, pooled_output
 from triptych_gateway.admission import Admission, estimate_tokens
-from triptych_gateway.catalog import Catalog
 from triptych_gateway.cutting import cut
 from triptych_gateway.matching import compare, rank_pairs, rank_vectors
 from triptych_gateway.merging import analyzed, detokenized, tokens
+from triptych_gateway.models.catalog import Catalog
 from triptych_gateway.pairs import distinct_texts
 from triptych_gateway.passage import Job, Passage
 from triptych_gateway.plan import Plan

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from triptych_bundles.manifest import Bundle
-from triptych_gateway.catalog import Catalog
+from triptych_gateway.models.catalog import Catalog
 from triptych_gateway.tasks import (
     Analyzed,
     ChosenHead,

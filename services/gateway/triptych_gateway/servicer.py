@@ -22,10 +22,10 @@ from triptych_gateway.messages import (
     read_text_options,
     similarity_response,
 )
+from triptych_gateway.models.router import Router
+from triptych_gateway.models.target import Target
 from triptych_gateway.platform import Platform
-from triptych_gateway.routing import Router
 from triptych_gateway.settings import GatewaySettings
-from triptych_gateway.target import Target
 from triptych_gateway.task_messages import (
     analyze_response,
     classify_response,

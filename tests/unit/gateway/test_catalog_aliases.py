@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from triptych_bundles.aliases import Alias, AliasShadow, AliasTarget
 from triptych_bundles.manifest import Bundle
-from triptych_gateway.catalog import Catalog
-from triptych_gateway.choosing import choose, point_of
 from triptych_gateway.local_platform import local_bundle
-from triptych_gateway.rollout import Rollout
-from triptych_gateway.target import Target
+from triptych_gateway.models.catalog import Catalog
+from triptych_gateway.models.choosing import choose, point_of
+from triptych_gateway.models.rollout import Rollout
+from triptych_gateway.models.target import Target
 from triptych_servicekit.errors import NotFound
 
 BUNDLES = [local_bundle("tiny", version) for version in ("1", "2", "3")]

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from triptych_bundles.manifest import Bundle, Dense, Head, HeadBundle, Trunk
-from triptych_gateway.catalog import Catalog
-from triptych_gateway.departures import Departures
 from triptych_gateway.local_platform import local_bundle
-from triptych_gateway.rollout import Rollout
-from triptych_gateway.target import Target
+from triptych_gateway.models.catalog import Catalog
+from triptych_gateway.models.departures import Departures
+from triptych_gateway.models.rollout import Rollout
+from triptych_gateway.models.target import Target
 from triptych_servicekit.errors import InvalidArgument, ModelNotLoaded, NotFound
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from triptych_gateway.catalog import Catalog
-from triptych_gateway.holdings import HoldingsReader
+from triptych_gateway.models.catalog import Catalog
+from triptych_gateway.models.holdings import HoldingsReader
+from triptych_gateway.models.watching import CatalogWatch
 from triptych_gateway.settings import Models
-from triptych_gateway.watching import CatalogWatch
 from triptych_servicekit.errors import NotFound
 
 HASH = "0" * 64

@@ -15,9 +15,9 @@ from triptych_gateway.local_bundles import (
     local_tagger,
 )
 from triptych_gateway.local_platform import LocalPlatform
+from triptych_gateway.models.router import Router
+from triptych_gateway.models.target import Target
 from triptych_gateway.pairs import distinct_texts
-from triptych_gateway.routing import Router
-from triptych_gateway.target import Target
 from triptych_gateway.tasks import (
     ClassifyOptions,
     EmbedOptions,

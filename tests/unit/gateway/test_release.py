@@ -17,8 +17,8 @@ from triptych_gateway.entries import Entry, Window
 from triptych_gateway.gather import Gatherer
 from triptych_gateway.guard import Guard
 from triptych_gateway.local_platform import LocalPlatform, local_bundle
+from triptych_gateway.models.target import Target
 from triptych_gateway.retries import RetryBudget
-from triptych_gateway.target import Target
 from triptych_gateway.tasks import EmbedOptions, Origin, TextOptions
 from triptych_gateway.telemetry import GatewayMetrics
 from triptych_servicekit.errors import InvalidArgument, Overloaded

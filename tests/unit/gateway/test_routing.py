@@ -10,13 +10,13 @@ import pytest
 
 from triptych_bundles.manifest import Head, HeadBundle, Trunk
 from triptych_gateway.bounds import Bounds, Names
-from triptych_gateway.catalog import Catalog
 from triptych_gateway.guard import Guard
 from triptych_gateway.local_platform import LocalPlatform, local_bundle
-from triptych_gateway.rollout import Rollout
-from triptych_gateway.routing import Router
-from triptych_gateway.routing_metrics import RoutingMetrics
-from triptych_gateway.target import Target
+from triptych_gateway.models.catalog import Catalog
+from triptych_gateway.models.metrics import RoutingMetrics
+from triptych_gateway.models.rollout import Rollout
+from triptych_gateway.models.router import Router
+from triptych_gateway.models.target import Target
 from triptych_gateway.tasks import Origin, TextOptions
 from triptych_servicekit.errors import (
     DeadlineExceeded,

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from triptych_gateway.background import ranked
-from triptych_gateway.comparing import same
 from triptych_gateway.local_platform import local_bundle
-from triptych_gateway.rollout import Rollout
-from triptych_gateway.routing import Router
-from triptych_gateway.routing_metrics import RoutingMetrics
-from triptych_gateway.shadow import Shadows
-from triptych_gateway.target import Target
+from triptych_gateway.models.background import ranked
+from triptych_gateway.models.comparing import same
+from triptych_gateway.models.metrics import RoutingMetrics
+from triptych_gateway.models.rollout import Rollout
+from triptych_gateway.models.router import Router
+from triptych_gateway.models.shadow import Shadows
+from triptych_gateway.models.target import Target
 from triptych_gateway.tasks import Origin, Timing, Usage
 from triptych_servicekit.errors import Internal, InvalidArgument, ModelNotLoaded, Overloaded
 from triptych_servicekit.metrics import Metrics

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from triptych_gateway.background import background
 from triptych_gateway.entries import Entry, Window
 from triptych_gateway.gather import Gatherer
+from triptych_gateway.models.background import background
 from triptych_gateway.retries import RetryBudget
 from triptych_gateway.tasks import Origin
 from triptych_gateway.telemetry import GatewayMetrics

@@ -17,10 +17,10 @@ from triptych.v1 import types_pb2 as types
 from triptych_bundles.manifest import TOKEN_LOGITS_OUTPUT, pooled_output
 from triptych_gateway.admission import Admission
 from triptych_gateway.calls import GrpcCalls
-from triptych_gateway.catalog import Catalog
 from triptych_gateway.entries import Window
 from triptych_gateway.gather import Gatherer
 from triptych_gateway.local_bundles import local_bundle, local_cross_encoder, local_head
+from triptych_gateway.models.catalog import Catalog
 from triptych_gateway.pipeline import Pipeline
 from triptych_gateway.retries import RetryBudget
 from triptych_gateway.seams import StageSet

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from triptych_gateway.bounds import Bounds
 from triptych_gateway.guard import Guard
+from triptych_gateway.models.router import Router
 from triptych_gateway.platform import Platform
 from triptych_gateway.routes import native_schemas as native
 from triptych_gateway.routes import openai_schemas as openai
@@ -28,7 +29,6 @@ from triptych_gateway.routes.openai import OpenAIRoutes
 from triptych_gateway.routes.pages import ASSETS, ASSETS_PACKAGE, Pages
 from triptych_gateway.routes.reading import BodyReader
 from triptych_gateway.routes.tasks import TaskRoutes
-from triptych_gateway.routing import Router
 from triptych_gateway.settings import GatewaySettings
 from triptych_servicekit.errors import TriptychError
 from triptych_servicekit.http import Message, Receive, Send

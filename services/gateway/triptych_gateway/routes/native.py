@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from triptych_bundles.manifest import Bundle, Folder, pooled_output
 from triptych_gateway.bounds import Bounds, Names
 from triptych_gateway.guard import Guard
+from triptych_gateway.models.target import Target
 from triptych_gateway.pairs import distinct_texts
 from triptych_gateway.routes.answers import (
     VECTOR_FORMATS,
@@ -27,7 +28,6 @@ from triptych_gateway.routes.options import embed_options, text_options
 from triptych_gateway.routes.task_entries import embedding_entries
 from triptych_gateway.routes.token_entries import token_entries
 from triptych_gateway.spreading import raise_first
-from triptych_gateway.target import Target
 from triptych_gateway.tasks import Pair, Similarities
 from triptych_servicekit.errors import InvalidArgument
 

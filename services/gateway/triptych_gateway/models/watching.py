@@ -5,10 +5,10 @@ import logging
 from pathlib import Path
 
 from triptych_bundles.manifest import Folder
-from triptych_gateway.catalog import Catalog
-from triptych_gateway.departures import Departures
-from triptych_gateway.holdings import Holdings, HoldingsReader
-from triptych_gateway.rollout import Rollout
+from triptych_gateway.models.catalog import Catalog
+from triptych_gateway.models.departures import Departures
+from triptych_gateway.models.holdings import Holdings, HoldingsReader
+from triptych_gateway.models.rollout import Rollout
 from triptych_gateway.settings import Models
 
 logger = logging.getLogger(__name__)

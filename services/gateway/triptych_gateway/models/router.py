@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeVar
 
-from triptych_gateway.rollout import Rollout
-from triptych_gateway.routing_metrics import RoutingMetrics
-from triptych_gateway.shadow import Shadows
-from triptych_gateway.target import Target
+from triptych_gateway.models.metrics import RoutingMetrics
+from triptych_gateway.models.rollout import Rollout
+from triptych_gateway.models.shadow import Shadows
+from triptych_gateway.models.target import Target
 from triptych_servicekit.errors import InvalidArgument, ModelNotLoaded, Unavailable
 from triptych_servicekit.metrics import Metrics
 

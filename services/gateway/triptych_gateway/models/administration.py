@@ -5,7 +5,7 @@ from typing import Final
 
 from triptych_bundles.manifest import Bundle, HeadBundle
 from triptych_bundles.repository import version_key
-from triptych_gateway.watching import CatalogWatch
+from triptych_gateway.models.watching import CatalogWatch
 from triptych_servicekit.errors import NotFound
 from triptych_servicekit.stores import BundleState, BundleStatus
 

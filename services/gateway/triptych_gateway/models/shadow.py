@@ -5,16 +5,16 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from triptych_gateway.background import background
-from triptych_gateway.comparing import same
-from triptych_gateway.routing_metrics import (
+from triptych_gateway.models.background import background
+from triptych_gateway.models.comparing import same
+from triptych_gateway.models.metrics import (
     DIFFERENT,
     DROPPED,
     FAILED,
     SAME,
     RoutingMetrics,
 )
-from triptych_gateway.target import Target
+from triptych_gateway.models.target import Target
 from triptych_servicekit.errors import Overloaded, TriptychError
 
 logger = logging.getLogger(__name__)

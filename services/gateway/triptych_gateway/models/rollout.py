@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
-from triptych_gateway.target import Key
+from triptych_gateway.models.target import Key
 
 HOLD_OFF: Final = 5.0
 

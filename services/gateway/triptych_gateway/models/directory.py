@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from triptych_bundles.manifest import Bundle, HeadBundle
 from triptych_bundles.repository import version_key
-from triptych_gateway.target import Target
+from triptych_gateway.models.target import Target
 
 B = TypeVar("B", Bundle, HeadBundle)
 

@@ -9,11 +9,11 @@ from typing import Final
 from triptych_bundles.aliases import NO_ALIASES, Alias, Aliases, check_alias_names
 from triptych_bundles.errors import BundleError
 from triptych_bundles.manifest import Bundle, HeadBundle
-from triptych_gateway.choosing import choose, point_of
-from triptych_gateway.departures import Departures
-from triptych_gateway.directory import Directory
-from triptych_gateway.rollout import Rollout
-from triptych_gateway.target import Target
+from triptych_gateway.models.choosing import choose, point_of
+from triptych_gateway.models.departures import Departures
+from triptych_gateway.models.directory import Directory
+from triptych_gateway.models.rollout import Rollout
+from triptych_gateway.models.target import Target
 from triptych_servicekit.errors import InvalidArgument, NotFound
 
 logger = logging.getLogger(__name__)

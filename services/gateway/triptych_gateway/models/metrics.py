@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from triptych_gateway.target import Target
+from triptych_gateway.models.target import Target
 from triptych_servicekit.metrics import Metrics
 
 SAME: Final = "same"

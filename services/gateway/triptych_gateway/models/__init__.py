@@ -1,0 +1,1 @@
+"""Which model answers: the repository followed, names resolved, fallbacks and shadows."""
