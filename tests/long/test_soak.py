@@ -64,8 +64,8 @@ async def bad(client: httpx.AsyncClient, generator: random.Random) -> None:
 
 
 async def abandoned(client: httpx.AsyncClient, generator: random.Random) -> None:
-    """Large requests whose client leaves."""
-    texts = ["word " * 200] * generator.randint(50, 200)
+    """Large requests whose client leaves: no two texts are equal, or they would share a pass."""
+    texts = [f"{generator.random()} " + "word " * 200 for _ in range(generator.randint(50, 200))]
     with pytest.raises(httpx.TimeoutException):
         await client.post(
             "/v1/embeddings",
