@@ -13,8 +13,9 @@ from triptych_bundles.manifest import Bundle
 from triptych_encoder.admission import Admission
 from triptych_encoder.batcher import Batcher
 from triptych_encoder.dispatcher import Dispatcher
-from triptych_encoder.model import EncoderModel, OpenBackend, load_model
-from triptych_encoder.onnx_backend import OnnxBackend
+from triptych_encoder.model import EncoderModel, load_model
+from triptych_encoder.runtime_metrics import RuntimeMetrics
+from triptych_encoder.runtimes import Machine, Runtimes
 from triptych_encoder.servicer import EncoderServicer
 from triptych_encoder.settings import EncoderSettings
 from triptych_encoder.telemetry import EncoderMetrics
@@ -24,26 +25,28 @@ from triptych_servicekit.registry import LiveRegistry
 
 
 class EncoderApplication:
-    """See servicekit's Application. `open_backend` is the seam to what runs the graph."""
+    """See servicekit's Application."""
 
     name = "encoder"
 
-    def __init__(self, settings: EncoderSettings, open_backend: OpenBackend = OnnxBackend) -> None:
+    def __init__(self, settings: EncoderSettings) -> None:
         batching = settings.batching
         workers = settings.runtime.workers or available_cores()
+        runtimes = Runtimes(settings.runtime.precision, workers, Machine.here())
         self._settings = settings
         self._admission = Admission(batching, workers)
         self.metrics = EncoderMetrics()
+        self._shown = RuntimeMetrics(self.metrics)
         batcher = Batcher(batching.max_batch_tokens, batching.run_overhead_tokens)
         self._dispatcher = Dispatcher(
             batcher, workers, self.metrics, observers=[self._admission.observe]
         )
         self._models = LiveModels(
             Bundle,
-            partial(load_model, open_backend=open_backend),
+            partial(load_model, runtimes=runtimes),
             settings.models,
             ModelMetrics(self.metrics),
-            serve=lambda model: self._dispatcher.add(model.lane),
+            serve=self._serve,
             release=self._release,
         )
         self.bundles = LiveRepository(settings.models, [self._models])
@@ -64,8 +67,13 @@ class EncoderApplication:
         self._dispatcher.start()
         await self.bundles.start()
 
+    def _serve(self, model: EncoderModel) -> None:
+        self._dispatcher.add(model.lane)
+        self._shown.enter(model.serving)
+
     async def _release(self, model: EncoderModel) -> None:
         await self._dispatcher.remove(model.lane)
+        self._shown.leave(model.serving)
         # freeing hundreds of megabytes takes a while
         await asyncio.to_thread(model.lane.backend.close)
 
