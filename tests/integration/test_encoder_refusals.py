@@ -22,7 +22,7 @@ from triptych.v1 import types_pb2 as types
 from triptych_bundles import BundleError, Repository
 from triptych_encoder.application import EncoderApplication
 from triptych_encoder.model import load_model
-from triptych_encoder.runtimes import FP32, Machine, Runtimes
+from triptych_encoder.runtimes import FP32, Runtimes
 from triptych_encoder.settings import EncoderSettings
 from triptych_models.__main__ import main
 from triptych_servicekit.server import running
@@ -245,7 +245,7 @@ def test_a_spoilt_bundle_is_refused_by_file_and_reason(
     spoilt(good, tmp_path, case)
     _, name, reason = CASES[case]
     with pytest.raises(BundleError) as refused:
-        load_model(Repository(tmp_path).find_model("spoilt"), Runtimes(FP32, 1, Machine.here()))
+        load_model(Repository(tmp_path).find_model("spoilt"), Runtimes.here(FP32, 1))
     assert refused.value.path.name == name
     assert reason in refused.value.reason
     assert refused.value.reason.isprintable(), "a line of a log"

@@ -3,14 +3,14 @@
 from tests.parity.conftest import Compile
 from tests.parity.test_parity_models import each_architecture
 from triptych_encoder.model import load_model
-from triptych_encoder.runtimes import FP32, Machine, Runtimes
+from triptych_encoder.runtimes import FP32, Runtimes
 
 
 @each_architecture
 def test_token_types_count_where_there_are_several(
     compile_tiny: Compile, architecture: str
 ) -> None:
-    model = load_model(compile_tiny(architecture, "embed"), Runtimes(FP32, 1, Machine.here()))
+    model = load_model(compile_tiny(architecture, "embed"), Runtimes.here(FP32, 1))
     try:
         assert model.type_vocab_size == {"bert": 2, "electra": 2}.get(architecture)
     finally:

@@ -15,7 +15,7 @@ from triptych_encoder.batcher import Batcher
 from triptych_encoder.dispatcher import Dispatcher
 from triptych_encoder.model import EncoderModel, load_model
 from triptych_encoder.runtime_metrics import RuntimeMetrics
-from triptych_encoder.runtimes import Machine, Runtimes
+from triptych_encoder.runtimes import Runtimes
 from triptych_encoder.servicer import EncoderServicer
 from triptych_encoder.settings import EncoderSettings
 from triptych_encoder.telemetry import EncoderMetrics
@@ -32,7 +32,7 @@ class EncoderApplication:
     def __init__(self, settings: EncoderSettings) -> None:
         batching = settings.batching
         workers = settings.runtime.workers or available_cores()
-        runtimes = Runtimes(settings.runtime.precision, workers, Machine.here())
+        runtimes = Runtimes.here(settings.runtime.precision, workers)
         self._settings = settings
         self._admission = Admission(batching, workers)
         self.metrics = EncoderMetrics()

@@ -82,6 +82,12 @@ class Runtimes:
         if precision == AUTO and machine.missing:
             logger.info("%s is %s here: %s", AUTO, FP32, machine.missing)
 
+    @classmethod
+    def here(cls, precision: str, workers: int) -> "Runtimes":
+        """Those of this process. For fp32 nothing is looked for, nor imported."""
+        bare = Machine(openvino=False, bf16=False)
+        return cls(precision, workers, bare if precision == FP32 else Machine.here())
+
     def candidates(self, bundle: Bundle) -> Sequence[Runtime]:
         """What may run the bundle: the first, or the second where it is faster and close enough.
 
