@@ -45,9 +45,15 @@ class Metrics:
         """A counter; the library appends `_total`."""
         return Counter(self._prefix + name, text, labels, registry=self.registry)
 
-    def gauge(self, name: str, text: str, read: Callable[[], float] | None = None) -> Gauge:
+    def gauge(
+        self,
+        name: str,
+        text: str,
+        read: Callable[[], float] | None = None,
+        labels: Sequence[str] = (),
+    ) -> Gauge:
         """A gauge, set by its owner or read from `read` at every scrape."""
-        gauge = Gauge(self._prefix + name, text, registry=self.registry)
+        gauge = Gauge(self._prefix + name, text, labels, registry=self.registry)
         if read is not None:
             gauge.set_function(read)
         return gauge

@@ -12,6 +12,7 @@ from triptych_bundles.live import LiveModels, LiveRepository
 from triptych_bundles.manifest import Bundle
 from triptych_encoder.admission import Admission
 from triptych_encoder.batcher import Batcher
+from triptych_encoder.costing import Costing
 from triptych_encoder.dispatcher import Dispatcher
 from triptych_encoder.model import EncoderModel, OpenBackend, load_model
 from triptych_encoder.onnx_backend import OnnxBackend
@@ -34,16 +35,19 @@ class EncoderApplication:
         self._settings = settings
         self._admission = Admission(batching, workers)
         self.metrics = EncoderMetrics()
-        batcher = Batcher(batching.max_batch_tokens, batching.run_overhead_tokens)
         self._dispatcher = Dispatcher(
-            batcher, workers, self.metrics, observers=[self._admission.observe]
+            Batcher(batching.max_batch_tokens),
+            workers,
+            self.metrics,
+            observers=[self._admission.observe],
         )
+        load = partial(load_model, open_backend=open_backend, find_costs=Costing(batching, workers))
         self._models = LiveModels(
             Bundle,
-            partial(load_model, open_backend=open_backend),
+            load,
             settings.models,
             ModelMetrics(self.metrics),
-            serve=lambda model: self._dispatcher.add(model.lane),
+            serve=self._serve,
             release=self._release,
         )
         self.bundles = LiveRepository(settings.models, [self._models])
@@ -63,6 +67,10 @@ class EncoderApplication:
         """Load every bundle that may serve; a bundle that may not does not stop the others."""
         self._dispatcher.start()
         await self.bundles.start()
+
+    def _serve(self, model: EncoderModel) -> None:
+        self._dispatcher.add(model.lane)
+        self.metrics.publish_costs(model.name, model.lane.costs)
 
     async def _release(self, model: EncoderModel) -> None:
         await self._dispatcher.remove(model.lane)

@@ -22,6 +22,7 @@ class ArithmeticBackend:
     makes the run fail. `shapes` are the rows and columns of each run that has begun.
     """
 
+    description = "arithmetic"
     outputs = (HIDDEN, "pooled.cls", "pooled.mean", "pooled.last_token", LOGITS, TOKEN_LOGITS)
     reads_token_types = True
 

@@ -31,6 +31,10 @@ class Backend(Protocol):
     """Runs the graph of one model. `run` is called from several threads at once."""
 
     @property
+    def description(self) -> str:
+        """What runs it, in a few words: the runtime, its version, its precision."""
+
+    @property
     def outputs(self) -> Sequence[str]:
         """Names that `run` can be asked for: pooled vectors, logits, hidden states."""
 

@@ -13,6 +13,7 @@ from triptych_bundles.golden import GoldenVectors, disagreement, read_golden
 from triptych_bundles.manifest import Bundle
 from triptych_bundles.verifying import verify_files
 from triptych_encoder.backend import Backend, PaddedBatch
+from triptych_encoder.cost import CostModel
 from triptych_encoder.lane import Lane
 from triptych_encoder.outputs import output_widths
 
@@ -22,6 +23,7 @@ CONFIG: Final = "config.json"
 LONGEST_TRIED: Final = 1024
 
 OpenBackend = Callable[[Path], Backend]
+FindCosts = Callable[[Bundle, str, Backend], CostModel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class EncoderModel:
     pooling: str
 
 
-def load_model(bundle: Bundle, open_backend: OpenBackend) -> EncoderModel:
+def load_model(bundle: Bundle, open_backend: OpenBackend, find_costs: FindCosts) -> EncoderModel:
     """Load a bundle. Raises BundleError, naming the file, where it may not serve."""
     graph = bundle.graphs.get(GRAPH_VARIANT)
     if graph is None:
@@ -50,12 +52,13 @@ def load_model(bundle: Bundle, open_backend: OpenBackend) -> EncoderModel:
     try:
         _check_golden(bundle, golden, backend)
         _check_limits(bundle, backend)
+        costs = find_costs(bundle, graph, backend)
     except BaseException:
         backend.close()
         raise
     return EncoderModel(
         name=bundle.name,
-        lane=Lane(backend, bundle.max_length),
+        lane=Lane(backend, bundle.max_length, costs),
         max_length=bundle.max_length,
         widths=output_widths(bundle, backend.outputs),
         vocab_size=bundle.vocab_size,

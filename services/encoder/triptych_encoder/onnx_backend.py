@@ -34,6 +34,7 @@ class OnnxBackend:
     def __init__(self, graph: Path) -> None:
         self._session = onnxruntime.InferenceSession(graph, _options(), providers=[PROVIDER])
         self._inputs = {item.name: _input_type(item) for item in self._session.get_inputs()}
+        self.description = f"onnxruntime {onnxruntime.__version__} fp32"
         self.outputs = tuple(item.name for item in self._session.get_outputs())
         self.reads_token_types = "token_type_ids" in self._inputs
 
