@@ -15,6 +15,7 @@ from triptych.v1 import types_pb2 as types
 from triptych_encoder.admission import Admission
 from triptych_encoder.arithmetic_backend import ArithmeticBackend
 from triptych_encoder.batcher import Batcher
+from triptych_encoder.cost import CostModel
 from triptych_encoder.dispatcher import Dispatcher, Lane
 from triptych_encoder.model import EncoderModel
 from triptych_encoder.runtime_metrics import Serving
@@ -48,8 +49,8 @@ class ArithmeticApplication:
         self.backend = ArithmeticBackend(HIDDEN_SIZE, labels=LABELS, poison=13)
         self.metrics = EncoderMetrics()
         self._settings = settings
-        self._dispatcher = Dispatcher(Batcher(64, 8), 1, self.metrics)
-        lane = Lane(self.backend, 16)
+        self._dispatcher = Dispatcher(Batcher(64), 1, self.metrics)
+        lane = Lane(self.backend, 16, CostModel(8))
         self._dispatcher.add(lane)
         self._model = EncoderModel("toy", lane, 16, widths, 100, 2, "mean", SERVING)
 

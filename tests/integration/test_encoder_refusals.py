@@ -21,6 +21,7 @@ from triptych.v1 import encoder_service_pb2_grpc as rpc
 from triptych.v1 import types_pb2 as types
 from triptych_bundles import BundleError, Repository
 from triptych_encoder.application import EncoderApplication
+from triptych_encoder.cost import CostModel
 from triptych_encoder.model import load_model
 from triptych_encoder.runtimes import FP32, Runtimes
 from triptych_encoder.settings import EncoderSettings
@@ -245,7 +246,11 @@ def test_a_spoilt_bundle_is_refused_by_file_and_reason(
     spoilt(good, tmp_path, case)
     _, name, reason = CASES[case]
     with pytest.raises(BundleError) as refused:
-        load_model(Repository(tmp_path).find_model("spoilt"), Runtimes.here(FP32, 1))
+        load_model(
+            Repository(tmp_path).find_model("spoilt"),
+            Runtimes.here(FP32, 1),
+            lambda *_: CostModel(16),
+        )
     assert refused.value.path.name == name
     assert reason in refused.value.reason
     assert refused.value.reason.isprintable(), "a line of a log"

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Final
 
 from triptych_local.ports import LOOPBACK, choose
@@ -17,6 +18,8 @@ EXAMPLE_MODEL: Final = "all-minilm-l6-v2"
 def platform(settings: Settings, inherited: Mapping[str, str]) -> list[Service]:
     """The services in the order in which they stop: the gateway drains before its stages go."""
     shared = {
+        # beside the bundles, so that a second start need not measure
+        "TRIPTYCH_BATCHING_COST_CACHE": str(Path(settings.models.repository) / ".cache" / "costs"),
         **inherited,
         # Lines reach the console when they are written, not when a buffer is full.
         "PYTHONUNBUFFERED": "1",

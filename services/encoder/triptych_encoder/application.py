@@ -12,6 +12,7 @@ from triptych_bundles.live import LiveModels, LiveRepository
 from triptych_bundles.manifest import Bundle
 from triptych_encoder.admission import Admission
 from triptych_encoder.batcher import Batcher
+from triptych_encoder.costing import Costing
 from triptych_encoder.dispatcher import Dispatcher
 from triptych_encoder.model import EncoderModel, load_model
 from triptych_encoder.runtime_metrics import RuntimeMetrics
@@ -37,13 +38,16 @@ class EncoderApplication:
         self._admission = Admission(batching, workers)
         self.metrics = EncoderMetrics()
         self._shown = RuntimeMetrics(self.metrics)
-        batcher = Batcher(batching.max_batch_tokens, batching.run_overhead_tokens)
         self._dispatcher = Dispatcher(
-            batcher, workers, self.metrics, observers=[self._admission.observe]
+            Batcher(batching.max_batch_tokens),
+            workers,
+            self.metrics,
+            observers=[self._admission.observe],
         )
+        load = partial(load_model, runtimes=runtimes, find_costs=Costing(batching, workers))
         self._models = LiveModels(
             Bundle,
-            partial(load_model, runtimes=runtimes),
+            load,
             settings.models,
             ModelMetrics(self.metrics),
             serve=self._serve,
@@ -70,6 +74,7 @@ class EncoderApplication:
     def _serve(self, model: EncoderModel) -> None:
         self._dispatcher.add(model.lane)
         self._shown.enter(model.serving)
+        self.metrics.publish_costs(model.name, model.lane.costs)
 
     async def _release(self, model: EncoderModel) -> None:
         await self._dispatcher.remove(model.lane)

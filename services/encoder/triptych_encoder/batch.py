@@ -2,6 +2,7 @@
 
 import itertools
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_encoder.backend import Backend, PaddedBatch
-from triptych_encoder.entry import Entry
+from triptych_encoder.entry import Entry, Submission
 
 # Batch ids are unique in the process; the random part tells processes apart in logs.
 _PROCESS: Final = uuid.uuid4().hex[:8]
@@ -57,27 +58,33 @@ class Batch:
 
     def write(self, arrays: Arrays) -> None:
         """Write the rows of the claims that do not have theirs yet."""
+        claims: defaultdict[Submission, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        for row, entry in enumerate(self.entries):
+            for claim in entry.unwritten():
+                indices, rows = claims[claim.submission]
+                indices.append(claim.index)
+                rows.append(row)
         # what is beyond float16 becomes infinite, without a warning
         with np.errstate(over="ignore"):
-            for row, entry in enumerate(self.entries):
-                claims = entry.claims[entry.written :]
-                for claim in claims:
-                    claim.submission.write(claim.index, row, arrays)
-                entry.written += len(claims)
+            for submission, (indices, rows) in claims.items():
+                submission.write(indices, rows, arrays)
 
     def settle(self, started: float, ended: float) -> None:
         """Tell every claim that its rows are there."""
+        settled: defaultdict[Submission, list[int]] = defaultdict(list)
         for entry in self.entries:
             for claim in entry.claims:
-                claim.settle(started, ended, self.batch_id)
+                settled[claim.submission].append(claim.index)
+        for submission, indices in settled.items():
+            submission.settle(indices, started, ended, self.batch_id)
 
     def pad(self) -> PaddedBatch:
         """The arrays that the backend reads."""
-        shape = len(self.entries), max(entry.length for entry in self.entries)
-        ids, mask, types = (np.zeros(shape, np.int32) for _ in range(3))
+        lengths = np.array([entry.length for entry in self.entries])
+        real = np.arange(lengths.max()) < lengths[:, None]
+        ids, types = (np.zeros(real.shape, np.int32) for _ in range(2))
+        ids[real] = np.frombuffer(b"".join(entry.key[0] for entry in self.entries), np.int32)
         for row, entry in enumerate(self.entries):
-            ids[row, : entry.length] = entry.input_ids
-            mask[row, : entry.length] = 1
             if (entry_types := entry.token_type_ids) is not None:
                 types[row, : entry.length] = entry_types
-        return PaddedBatch(ids, mask, types)
+        return PaddedBatch(ids, real.astype(np.int32), types)

@@ -1,7 +1,8 @@
-"""From the queues to the workers: one loop makes batches, one per worker runs them.
+"""From the queues to the workers: each worker takes a batch when it is free, and runs it.
 
-The loops are joined by a channel of size one, so that exactly one batch is ready ahead while the
-workers are busy. There is no timer: whatever queued while the last batch ran is the next batch.
+There is no timer: whatever queued while the last batch ran is there to choose the next one from.
+None is made ahead, since a batch chosen later is chosen from more: making one costs a hundredth of
+running it.
 """
 
 import asyncio
@@ -44,10 +45,8 @@ class Dispatcher:
         self._observers = (metrics.observe_batch, *observers)
         self._lanes: list[Lane] = []
         self._arrived = asyncio.Event()
-        self._ready: asyncio.Queue[tuple[Lane, Batch]] = asyncio.Queue()
-        self._room = asyncio.Semaphore(1)  # of the channel; taken before a batch is made
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="encode")
-        self._idle = workers
+        self._running = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._running_tokens = 0
         self._batches: Counter[Lane] = Counter()  # taken from the queue and not finished
@@ -88,8 +87,7 @@ class Dispatcher:
 
     def start(self) -> None:
         """Begin to work."""
-        loops = [self._make_batches(), *(self._run_batches() for _ in range(self._workers))]
-        self._tasks = [asyncio.create_task(loop) for loop in loops]
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(self._workers)]
 
     async def stop(self) -> None:
         """End the loops; runs that have begun are waited for."""
@@ -103,26 +101,23 @@ class Dispatcher:
         """Whether a loop has ended that never should."""
         return any(task.done() for task in self._tasks)
 
-    async def _make_batches(self) -> None:
+    async def _work(self) -> None:
+        """One worker: take a batch, run it, and wait for more when there is none."""
         while True:
-            await self._arrived.wait()
-            await self._room.acquire()
             if taken := self._take():
-                self._ready.put_nowait(taken)
+                await self._serve(*taken)
             else:
                 self._arrived.clear()
-                self._room.release()
                 self._progress.set()
+                await self._arrived.wait()
 
     def _take(self) -> tuple[Lane, Batch] | None:
         while lane := self._next_lane():
-            entries = self._batcher.take(lane.queue, self._idle - self._ready.qsize())
+            idle = self._workers - self._running
+            entries = self._batcher.take(lane.queue, lane.costs, idle)
             wanted = partial(self._wanted, time.monotonic())
             if living := [entry for entry in entries if lane.keep(entry, wanted)]:
-                batch = Batch(living)
-                self._running_tokens += batch.tokens
-                self._batches[lane] += 1
-                return lane, batch
+                return lane, Batch(living)
         return None
 
     def _next_lane(self) -> Lane | None:
@@ -140,18 +135,17 @@ class Dispatcher:
             return False
         return True
 
-    async def _run_batches(self) -> None:
-        while True:
-            lane, batch = await self._ready.get()
-            self._room.release()
-            self._idle -= 1
-            try:
-                await self._run(lane, batch)
-            finally:
-                self._idle += 1
-                self._running_tokens -= batch.tokens
-                self._batches[lane] -= 1
-                self._progress.set()
+    async def _serve(self, lane: Lane, batch: Batch) -> None:
+        self._running += 1
+        self._running_tokens += batch.tokens
+        self._batches[lane] += 1
+        try:
+            await self._run(lane, batch)
+        finally:
+            self._running -= 1
+            self._running_tokens -= batch.tokens
+            self._batches[lane] -= 1
+            self._progress.set()
 
     async def _run(self, lane: Lane, batch: Batch) -> None:
         outputs, started = batch.begin(), time.monotonic()

@@ -30,8 +30,9 @@ class Submission:
     """The sequences of one call: what they are, what becomes of them, and who waits for it.
 
     `input_ids` and `token_type_ids` are int32 [T], `lengths` int32 [S]. `results` holds the rows of
-    each of `outputs`; those of sequences in `errors` are not to be read. `queue_seconds` and
-    `run_seconds` are float64 [S]. `unsettled` sequences have neither result nor error yet.
+    each of `outputs`; those of sequences in `errors` are not to be read. `queue_seconds`, counted
+    from `arrived`, and `run_seconds` are float64 [S]. `unsettled` sequences have neither result nor
+    error yet.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class Submission:
         token_type_ids: NDArray[np.int32] | None,
         lengths: NDArray[np.int32],
         outputs: Sequence[Output],
+        arrived: float,
     ) -> None:
         count = len(lengths)
         self.input_ids = input_ids
         self.token_type_ids = token_type_ids
         self.lengths = lengths
         self.outputs = tuple(outputs)
+        self.arrived = arrived
         self.sources = frozenset(output.source for output in outputs)
         self.results = [output.allocate() for output in outputs]
         self.errors: dict[int, TriptychError] = {}
@@ -55,29 +58,39 @@ class Submission:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.unsettled = count
 
-    def write(self, index: int, row: int, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take the results of sequence `index` from a row of a run's arrays, by output."""
+    def write(
+        self, indices: Sequence[int], rows: Sequence[int], arrays: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Take the results of some sequences from these rows of a run's arrays, by output."""
         for output, result in zip(self.outputs, self.results, strict=True):
-            output.rows.write(result, index, arrays[output.source][row])
+            output.rows.write(result, indices, arrays[output.source], rows)
 
-    def settle(self) -> None:
-        """One more of the sequences has its result or its error."""
-        self.unsettled -= 1
+    def settle(self, indices: Sequence[int], started: float, ended: float, batch_id: str) -> None:
+        """The rows of some sequences are written, by a run that may have begun before they came."""
+        began = max(started, self.arrived)
+        self.queue_seconds[indices] = began - self.arrived
+        self.run_seconds[indices] = max(0.0, ended - began)
+        for index in indices:
+            self.batch_ids[index] = batch_id
+        self._settle(len(indices))
+
+    def _settle(self, count: int) -> None:
+        self.unsettled -= count
         if self.unsettled == 0 and not self.done.done():
             self.done.set_result(None)
 
     def fail(self, index: int, error: TriptychError) -> None:
         """Sequence `index` ends with `error`; the others are not affected."""
         self.errors[index] = error
-        self.settle()
+        self._settle(1)
 
-    def entries(self, callers: Sequence[Caller], arrived: float) -> Iterator["Entry"]:
+    def entries(self, callers: Sequence[Caller]) -> Iterator["Entry"]:
         """An entry for every sequence that has no error yet."""
         lengths, keys = self.lengths.tolist(), self._keys()
         for caller in callers:
             for index in range(caller.start, caller.start + caller.count):
                 if index not in self.errors:
-                    claim = Claim(self, index, arrived, caller.deadline)
+                    claim = Claim(self, index, caller.deadline)
                     yield Entry(keys[index], lengths[index], claim, caller.priority)
 
     def _keys(self) -> list[Key]:
@@ -97,12 +110,11 @@ class Submission:
 class Claim:
     """Sequence `index` of a submission, waiting for an entry."""
 
-    __slots__ = ("arrived", "deadline", "index", "submission")
+    __slots__ = ("deadline", "index", "submission")
 
-    def __init__(self, submission: Submission, index: int, arrived: float, deadline: float) -> None:
+    def __init__(self, submission: Submission, index: int, deadline: float) -> None:
         self.submission = submission
         self.index = index
-        self.arrived = arrived
         self.deadline = deadline
 
     @property
@@ -113,15 +125,6 @@ class Claim:
     def fail(self, error: TriptychError) -> None:
         """End it with `error`."""
         self.submission.fail(self.index, error)
-
-    def settle(self, started: float, ended: float, batch_id: str) -> None:
-        """Its rows are written: note the times of the run, which may have begun before it came."""
-        submission, index = self.submission, self.index
-        began = max(started, self.arrived)
-        submission.queue_seconds[index] = began - self.arrived
-        submission.run_seconds[index] = max(0.0, ended - began)
-        submission.batch_ids[index] = batch_id
-        submission.settle()
 
 
 class Entry:
@@ -140,15 +143,10 @@ class Entry:
         self.length = length
         self.claims = [claim]
         self.priority = priority
-        self.due = claim.arrived + PRIORITY_DELAY[priority]
+        self.due = claim.submission.arrived + PRIORITY_DELAY[priority]
         self.taken = False
         self.computing: frozenset[str] | None = None
         self.written = 0
-
-    @property
-    def input_ids(self) -> NDArray[np.int32]:
-        """[length]."""
-        return np.frombuffer(self.key[0], np.int32)
 
     @property
     def token_type_ids(self) -> NDArray[np.int32] | None:
@@ -158,3 +156,9 @@ class Entry:
     def serves(self, claim: Claim) -> bool:
         """Whether a claim that comes now still gets all its outputs."""
         return self.computing is None or claim.submission.sources <= self.computing
+
+    def unwritten(self) -> Sequence[Claim]:
+        """The claims that had no rows yet, which are to be written now."""
+        claims = self.claims[self.written :]
+        self.written += len(claims)
+        return claims

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from triptych_encoder.backend import Backend
+from triptych_encoder.cost import CostModel
 from triptych_encoder.entry import Claim, Entry, Key
 from triptych_encoder.queue import LengthQueue
 
@@ -14,8 +15,9 @@ class Lane:
     `queue.tokens` is the work ahead.
     """
 
-    def __init__(self, backend: Backend, max_length: int) -> None:
+    def __init__(self, backend: Backend, max_length: int, costs: CostModel) -> None:
         self.backend = backend
+        self.costs = costs
         self.queue = LengthQueue(max_length)
         self.claimed_tokens = 0
         self._entries: dict[Key, Entry] = {}

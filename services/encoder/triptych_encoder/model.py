@@ -1,7 +1,7 @@
 """A bundle made ready to run: verified, loaded, held against its golden vectors, warmed up."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +9,9 @@ from triptych_bundles.errors import BundleError
 from triptych_bundles.golden import read_golden
 from triptych_bundles.manifest import Bundle
 from triptych_bundles.verifying import verify_files
+from triptych_encoder.backend import Backend
 from triptych_encoder.choosing import Chosen, choose
+from triptych_encoder.cost import CostModel
 from triptych_encoder.gate import graph_of
 from triptych_encoder.lane import Lane
 from triptych_encoder.outputs import output_widths
@@ -17,6 +19,8 @@ from triptych_encoder.runtime_metrics import Serving
 from triptych_encoder.runtimes import Runtimes
 
 CONFIG: Final = "config.json"
+
+FindCosts = Callable[[Bundle, str, Backend], CostModel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class EncoderModel:
     serving: Serving
 
 
-def load_model(bundle: Bundle, runtimes: Runtimes) -> EncoderModel:
+def load_model(bundle: Bundle, runtimes: Runtimes, find_costs: FindCosts) -> EncoderModel:
     """Load a bundle. Raises BundleError, naming the file, where it may not serve."""
     candidates = runtimes.candidates(bundle)
     graphs = dict.fromkeys(graph_of(bundle, runtime) for runtime in candidates)
@@ -43,9 +47,14 @@ def load_model(bundle: Bundle, runtimes: Runtimes) -> EncoderModel:
     golden, type_vocab_size = read_golden(bundle), _type_vocab_size(bundle)
     chosen = choose(bundle, golden, candidates)
     backend = chosen.backend
+    try:
+        costs = find_costs(bundle, graph_of(bundle, chosen.runtime), backend)
+    except BaseException:
+        backend.close()
+        raise
     return EncoderModel(
         name=bundle.name,
-        lane=Lane(backend, bundle.max_length),
+        lane=Lane(backend, bundle.max_length, costs),
         max_length=bundle.max_length,
         widths=output_widths(bundle, backend.outputs),
         vocab_size=bundle.vocab_size,

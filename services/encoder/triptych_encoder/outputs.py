@@ -3,7 +3,7 @@
 S sequences of T tokens in all; an output of the graph is `width` numbers wide.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,8 +24,10 @@ class Rows(Protocol):
     def count(self) -> int:
         """Rows in all."""
 
-    def write(self, result: Array, index: int, values: Array) -> None:
-        """Write the rows of sequence `index` from what the graph gave it, padding included."""
+    def write(
+        self, result: Array, indices: Sequence[int], values: Array, rows: Sequence[int]
+    ) -> None:
+        """Write the rows of sequences `indices` from these rows of a padded batch [B, ...]."""
 
     def of(self, sequences: Bools) -> Bools:
         """[count]: the rows of the sequences for which [S] is true."""
@@ -37,9 +39,11 @@ class SequenceRows:
     def __init__(self, count: int) -> None:
         self.count = count
 
-    def write(self, result: Array, index: int, values: Array) -> None:
-        """See Rows. `values` [width]."""
-        result[index] = values
+    def write(
+        self, result: Array, indices: Sequence[int], values: Array, rows: Sequence[int]
+    ) -> None:
+        """See Rows. `values` [B, width]."""
+        result[indices] = values[rows]
 
     def of(self, sequences: Bools) -> Bools:
         """See Rows."""
@@ -55,10 +59,13 @@ class TokenRows:
         self._lengths = lengths
         self._starts: list[int] = (ends - lengths).tolist()
 
-    def write(self, result: Array, index: int, values: Array) -> None:
-        """See Rows. `values` [S, width]."""
-        start, length = self._starts[index], int(self._lengths[index])
-        result[start : start + length] = values[:length]
+    def write(
+        self, result: Array, indices: Sequence[int], values: Array, rows: Sequence[int]
+    ) -> None:
+        """See Rows. `values` [B, S, width]."""
+        for index, row in zip(indices, rows, strict=True):
+            start, length = self._starts[index], int(self._lengths[index])
+            result[start : start + length] = values[row, :length]
 
     def of(self, sequences: Bools) -> Bools:
         """See Rows."""
@@ -80,12 +87,15 @@ class SegmentRows:
         owners = segments[self._order, 0]
         self._bounds: list[int] = np.searchsorted(owners, np.arange(sequences + 1)).tolist()
 
-    def write(self, result: Array, index: int, values: Array) -> None:
-        """See Rows. `values` [S, width] are hidden states."""
-        rows = self._order[self._bounds[index] : self._bounds[index + 1]]
-        if len(rows):
-            first, end = self._segments[rows, 1], self._segments[rows, 2]
-            result[rows] = pool_segments(values, first, end, self._pooling)
+    def write(
+        self, result: Array, indices: Sequence[int], values: Array, rows: Sequence[int]
+    ) -> None:
+        """See Rows. `values` [B, S, width] are hidden states."""
+        for index, row in zip(indices, rows, strict=True):
+            own = self._order[self._bounds[index] : self._bounds[index + 1]]
+            if len(own):
+                first, end = self._segments[own, 1], self._segments[own, 2]
+                result[own] = pool_segments(values[row], first, end, self._pooling)
 
     def of(self, sequences: Bools) -> Bools:
         """See Rows."""

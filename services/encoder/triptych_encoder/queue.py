@@ -1,7 +1,7 @@
 """The queue of one model: entries by length, and the one whose turn it is."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,20 +44,23 @@ class LengthQueue:
         heads = [head for queue in self._by_due.values() if (head := _head(queue))]
         return min(heads, key=lambda entry: entry.due, default=None)
 
-    def take(self, entry: Entry) -> None:
-        """Take out this entry, wherever it stands."""
-        self._remove(entry)
-        _head(self._by_length[entry.length])
+    def take(self, anchor: Entry, runs: Iterable[tuple[int, int]]) -> list[Entry]:
+        """Take out this entry, wherever it stands, and others that make these numbers of lengths.
 
-    def take_longest(self, limit: int, count: int) -> Iterator[Entry]:
-        """Take out up to `count` entries of at most `limit` tokens, the longest first."""
-        for length in np.flatnonzero(self.counts[: limit + 1])[::-1].tolist():
-            while count and (entry := _head(self._by_length[length])):
+        `runs` are lengths and how many of each, the anchor's own included; the first to come are
+        the first to go.
+        """
+        self._remove(anchor)
+        taken = [anchor]
+        for length, count in runs:
+            wanted = count - (length == anchor.length)
+            waiting = self._by_length[length]
+            while wanted and (entry := _head(waiting)):
                 self._remove(entry)
-                count -= 1
-                yield entry
-            if not count:
-                return
+                taken.append(entry)
+                wanted -= 1
+            _head(waiting)  # lets go of those that are taken
+        return taken
 
     def _remove(self, entry: Entry) -> None:
         # Only marked: the other queue it stands in drops it once it comes to the head there.

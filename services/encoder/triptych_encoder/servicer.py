@@ -67,7 +67,7 @@ class EncoderServicer(rpc.EncoderServiceServicer):
             types_ = None  # what the graph does not read must not tell equal sequences apart
         outputs = read_outputs(request.outputs, model, lengths, runtime.max_segments)
         check_sizes(outputs, runtime.max_token_output_bytes, limits.max_message_bytes)
-        submission = Submission(ids, types_, lengths, outputs)
+        submission = Submission(ids, types_, lengths, outputs, time.monotonic())
         for index, error in item_errors(sequences, model).items():
             submission.fail(index, error)
         return submission
@@ -80,7 +80,7 @@ class EncoderServicer(rpc.EncoderServiceServicer):
     async def _encode(
         self, model: EncoderModel, submission: Submission, callers: Sequence[Caller]
     ) -> None:
-        entries = list(submission.entries(callers, time.monotonic()))
+        entries = list(submission.entries(callers))
         self._dispatcher.submit(model.lane, entries)
         try:
             await submission.done

@@ -28,13 +28,20 @@ class Batching:
     """How sequences share runs of the graph, and how many may wait."""
 
     max_batch_tokens: int = setting(
-        384,
+        512,
         "Most tokens of a run, padding included; a longer sequence runs alone. On a CPU more"
         " tokens only leave the cache.",
         minimum=16,
     )
     run_overhead_tokens: int = setting(
-        32, "What starting a run costs, in tokens; weighs padding against more runs.", minimum=0
+        0,
+        "What starting a run costs, in tokens; weighs padding against more runs. 0: measured when"
+        " a model is loaded.",
+        minimum=0,
+        maximum=4096,
+    )
+    cost_cache: str = setting(
+        "", "Folder that keeps what was measured from one start to the next; empty: none."
     )
     max_call_tokens: int = setting(16384, "Most tokens of one Encode call.", minimum=16)
     max_queued_tokens: int = setting(

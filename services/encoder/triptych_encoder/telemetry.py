@@ -1,6 +1,7 @@
 """Metrics of the encoder."""
 
 from triptych_encoder.batch import Batch
+from triptych_encoder.cost import CostModel
 from triptych_servicekit.metrics import Metrics
 
 TOKEN_BUCKETS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
@@ -23,7 +24,18 @@ class EncoderMetrics(Metrics):
         self.shared = self.counter(
             "shared_sequences", "Sequences that shared the pass of an equal one."
         )
+        self.overhead = self.gauge(
+            "run_overhead_tokens", "What starting a run costs, in tokens.", labels=("model",)
+        )
+        self.token_seconds = self.gauge(
+            "token_seconds", "What a token of a run's area costs a worker.", labels=("model",)
+        )
         self.dropped = self.counter("dropped", "Sequences dropped before computing.", ("reason",))
+
+    def publish_costs(self, model: str, costs: CostModel) -> None:
+        """Show what the batches of a model are made by; its newest version's is what is shown."""
+        self.overhead.labels(model).set(costs.call_tokens)
+        self.token_seconds.labels(model).set(costs.seconds_per_token)
 
     def observe_batch(self, batch: Batch, started: float, seconds: float) -> None:
         """Count a finished run that began at `started` on the monotonic clock."""
@@ -35,4 +47,4 @@ class EncoderMetrics(Metrics):
         self.sequences.inc(len(batch.entries))
         for entry in batch.entries:
             for claim in entry.claims:
-                self.queue_seconds.observe(max(0.0, started - claim.arrived))
+                self.queue_seconds.observe(max(0.0, started - claim.submission.arrived))

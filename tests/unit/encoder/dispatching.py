@@ -10,6 +10,7 @@ import numpy as np
 from triptych_encoder.arithmetic_backend import ArithmeticBackend
 from triptych_encoder.backend import HIDDEN, LOGITS, TOKEN_LOGITS
 from triptych_encoder.batcher import Batcher
+from triptych_encoder.cost import CostModel
 from triptych_encoder.dispatcher import Dispatcher, Lane
 from triptych_encoder.entry import Submission
 from triptych_encoder.outputs import Output, SequenceRows, TokenRows
@@ -18,6 +19,7 @@ from triptych_servicekit.callers import Caller
 
 HIDDEN_SIZE = 4
 LABELS = 3
+COSTS = CostModel(8)
 FLOAT32 = np.dtype(np.float32)
 
 
@@ -28,8 +30,8 @@ async def dispatching(
     budget: int = 64,
     metrics: EncoderMetrics | None = None,
 ) -> AsyncIterator[tuple[Dispatcher, Lane]]:
-    dispatcher = Dispatcher(Batcher(budget, 8), workers, metrics or EncoderMetrics())
-    lane = Lane(backend, 64)
+    dispatcher = Dispatcher(Batcher(budget), workers, metrics or EncoderMetrics())
+    lane = Lane(backend, 64, COSTS)
     dispatcher.add(lane)
     dispatcher.start()
     try:
@@ -62,13 +64,10 @@ async def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it never came to be")
 
 
-async def block(
-    dispatcher: Dispatcher, lane: Lane, backend: ArithmeticBackend, ids: Sequence[Sequence[int]]
-) -> None:
-    """Let the first of `ids` run, on the only worker, and the second be ready; both stay there."""
-    for sequence in ids:
-        submit(dispatcher, lane, submission([sequence]))
-        await until(lambda: bool(backend.shapes) and not len(lane.queue))
+async def block(dispatcher: Dispatcher, lane: Lane, backend: ArithmeticBackend) -> None:
+    """Keep the only worker busy with a sequence of one token until the backend's gate opens."""
+    submit(dispatcher, lane, submission([[99]]))
+    await until(lambda: bool(backend.shapes))
 
 
 def submission(
@@ -79,7 +78,7 @@ def submission(
     lengths = np.array([len(ids) for ids in sequences], np.int32)
     types = None if token_types is None else joined(token_types)
     wanted = [output(name, lengths) for name in outputs]
-    return Submission(joined(sequences), types, lengths, wanted)
+    return Submission(joined(sequences), types, lengths, wanted, time.monotonic())
 
 
 def joined(rows: Sequence[Sequence[int]]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
@@ -95,7 +94,6 @@ def output(name: str, lengths: np.ndarray[tuple[int], np.dtype[np.int32]]) -> Ou
 def submit(
     dispatcher: Dispatcher, lane: Lane, work: Submission, timeout: float = 60.0, priority: int = 2
 ) -> Submission:
-    now = time.monotonic()
-    callers = [Caller(0, len(work.lengths), now + timeout, priority)]
-    dispatcher.submit(lane, list(work.entries(callers, now)))
+    callers = [Caller(0, len(work.lengths), work.arrived + timeout, priority)]
+    dispatcher.submit(lane, list(work.entries(callers)))
     return work

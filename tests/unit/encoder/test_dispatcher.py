@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.unit.encoder.dispatching import HIDDEN_SIZE, dispatching, submission, submit
+from tests.unit.encoder.dispatching import COSTS, HIDDEN_SIZE, dispatching, submission, submit
 from triptych_encoder.arithmetic_backend import ArithmeticBackend
 from triptych_encoder.backend import HIDDEN, PaddedBatch
 from triptych_encoder.dispatcher import Lane
@@ -29,7 +29,7 @@ class GatedBackend(ArithmeticBackend):
 
 
 async def taken(lane: Lane) -> None:
-    """Wait until nothing is queued: it runs, or is the batch that is ready ahead."""
+    """Wait until nothing is queued: it runs."""
     async with asyncio.timeout(60):
         while len(lane.queue):  # noqa: ASYNC110 (threads take from it)
             await asyncio.sleep(0.001)
@@ -69,27 +69,23 @@ async def test_what_queues_while_a_batch_runs_is_the_next_batch() -> None:
     async with dispatching(backend, workers=1) as (dispatcher, lane):
         first = submit(dispatcher, lane, submission([[1]]))
         await taken(lane)
-        ahead = submit(dispatcher, lane, submission([[2]]))
-        await taken(lane)
         rest = [submit(dispatcher, lane, submission([[3 + n]])) for n in range(10)]
         backend.gate.set()
-        await asyncio.gather(*(work.done for work in (first, ahead, *rest)))
-    assert backend.shapes == [(1, 1), (1, 1), (10, 1)]
+        await asyncio.gather(*(work.done for work in (first, *rest)))
+    assert backend.shapes == [(1, 1), (10, 1)]
 
 
 async def test_cancelled_and_expired_work_is_never_run() -> None:
     backend = GatedBackend()
     async with dispatching(backend, workers=1) as (dispatcher, lane):
-        running = [submit(dispatcher, lane, submission([[1 + n]])) for n in range(2)]
-        await taken(lane)
-        ahead = submit(dispatcher, lane, submission([[3]]))
+        running = submit(dispatcher, lane, submission([[1]]))
         await taken(lane)
         cancelled = submit(dispatcher, lane, submission([[2, 2]]))
         cancelled.done.cancel()
         expired = submit(dispatcher, lane, submission([[3, 3, 3]]), timeout=0.001)
         await asyncio.sleep(0.01)
         backend.gate.set()
-        await asyncio.gather(*(work.done for work in (*running, ahead, expired)))
+        await asyncio.gather(running.done, expired.done)
     assert isinstance(expired.errors[0], DeadlineExceeded)
     assert all(width == 1 for _, width in backend.shapes)
     assert dispatcher.queued_tokens == 0
@@ -118,7 +114,7 @@ async def test_a_lone_request_is_split_over_idle_workers() -> None:
 
 async def test_two_models_share_the_workers() -> None:
     async with dispatching(ArithmeticBackend(HIDDEN_SIZE)) as (dispatcher, lane):
-        other = Lane(ArithmeticBackend(HIDDEN_SIZE), 64)
+        other = Lane(ArithmeticBackend(HIDDEN_SIZE), 64, COSTS)
         dispatcher.add(other)
         works = [
             submit(dispatcher, place, submission([[number]]))
@@ -131,7 +127,7 @@ async def test_two_models_share_the_workers() -> None:
 async def test_a_model_is_removed_when_nothing_of_it_waits_or_runs() -> None:
     backend = ArithmeticBackend(HIDDEN_SIZE, seconds=0.05)
     async with dispatching(backend, workers=1) as (dispatcher, lane):
-        other = Lane(ArithmeticBackend(HIDDEN_SIZE), 64)
+        other = Lane(ArithmeticBackend(HIDDEN_SIZE), 64, COSTS)
         dispatcher.add(other)
         works = [submit(dispatcher, lane, submission([[1] * 60])) for _ in range(3)]
         removing = asyncio.ensure_future(dispatcher.remove(lane))

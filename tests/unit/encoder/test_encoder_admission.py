@@ -19,8 +19,8 @@ LIMITS = Batching(max_batch_tokens=100, max_queue_wait=2, max_call_tokens=500)
 async def batch_of(tokens: int) -> Batch:
     lengths = np.array([tokens], np.int32)
     output = Output("pooled.mean", SequenceRows(1), 4, np.dtype(np.float32))
-    work = Submission(np.ones(tokens, np.int32), None, lengths, [output])
-    return Batch(list(work.entries([Caller(0, 1, time.monotonic() + 60)], 0.0)))
+    work = Submission(np.ones(tokens, np.int32), None, lengths, [output], 0.0)
+    return Batch(list(work.entries([Caller(0, 1, time.monotonic() + 60)])))
 
 
 def later(seconds: float = 60) -> float:

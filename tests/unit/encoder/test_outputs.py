@@ -29,8 +29,8 @@ def hidden(sequence: int, width: int = 2) -> np.ndarray[tuple[int, int], np.dtyp
 def filled(rows: Rows) -> np.ndarray[tuple[int, int], np.dtype[np.float16]]:
     output = Output("last_hidden_state", rows, 2, FLOAT16)
     result = output.allocate()
-    for sequence in (2, 0, 1):
-        rows.write(result, sequence, hidden(sequence))
+    for batch in ([2], [1, 0]):
+        rows.write(result, batch, np.stack(list(map(hidden, batch))), range(len(batch)))
     assert output.size == result.nbytes
     return result
 
@@ -54,11 +54,11 @@ def test_a_segment_pools_as_asked(pooling: str, expected: float) -> None:
     assert filled(SegmentRows(segments, 3, pooling))[0, 0] == expected
 
 
-def test_a_sequence_row_is_written_as_it_is() -> None:
+def test_sequence_rows_go_where_they_belong() -> None:
     rows = SequenceRows(2)
-    result = np.zeros((2, 2))
-    rows.write(result, 1, np.array([3.0, 4.0]))
-    assert result.tolist() == [[0, 0], [3, 4]]
+    result = np.zeros((3, 2))
+    rows.write(result, [2, 0], np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), [0, 2])
+    assert result.tolist() == [[5, 6], [0, 0], [1, 2]]
     assert rows.of(np.array([False, True])).tolist() == [False, True]
 
 
