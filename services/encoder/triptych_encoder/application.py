@@ -14,8 +14,9 @@ from triptych_encoder.admission import Admission
 from triptych_encoder.batcher import Batcher
 from triptych_encoder.costing import Costing
 from triptych_encoder.dispatcher import Dispatcher
-from triptych_encoder.model import EncoderModel, OpenBackend, load_model
-from triptych_encoder.onnx_backend import OnnxBackend
+from triptych_encoder.model import EncoderModel, load_model
+from triptych_encoder.runtime_metrics import RuntimeMetrics
+from triptych_encoder.runtimes import Runtimes
 from triptych_encoder.servicer import EncoderServicer
 from triptych_encoder.settings import EncoderSettings
 from triptych_encoder.telemetry import EncoderMetrics
@@ -25,23 +26,25 @@ from triptych_servicekit.registry import LiveRegistry
 
 
 class EncoderApplication:
-    """See servicekit's Application. `open_backend` is the seam to what runs the graph."""
+    """See servicekit's Application."""
 
     name = "encoder"
 
-    def __init__(self, settings: EncoderSettings, open_backend: OpenBackend = OnnxBackend) -> None:
+    def __init__(self, settings: EncoderSettings) -> None:
         batching = settings.batching
         workers = settings.runtime.workers or available_cores()
+        runtimes = Runtimes.here(settings.runtime.precision, workers)
         self._settings = settings
         self._admission = Admission(batching, workers)
         self.metrics = EncoderMetrics()
+        self._shown = RuntimeMetrics(self.metrics)
         self._dispatcher = Dispatcher(
             Batcher(batching.max_batch_tokens),
             workers,
             self.metrics,
             observers=[self._admission.observe],
         )
-        load = partial(load_model, open_backend=open_backend, find_costs=Costing(batching, workers))
+        load = partial(load_model, runtimes=runtimes, find_costs=Costing(batching, workers))
         self._models = LiveModels(
             Bundle,
             load,
@@ -70,10 +73,12 @@ class EncoderApplication:
 
     def _serve(self, model: EncoderModel) -> None:
         self._dispatcher.add(model.lane)
+        self._shown.enter(model.serving)
         self.metrics.publish_costs(model.name, model.lane.costs)
 
     async def _release(self, model: EncoderModel) -> None:
         await self._dispatcher.remove(model.lane)
+        self._shown.leave(model.serving)
         # freeing hundreds of megabytes takes a while
         await asyncio.to_thread(model.lane.backend.close)
 

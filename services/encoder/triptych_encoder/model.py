@@ -1,28 +1,25 @@
 """A bundle made ready to run: verified, loaded, held against its golden vectors, warmed up."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from triptych_bundles.errors import BundleError
-from triptych_bundles.golden import GoldenVectors, disagreement, read_golden
+from triptych_bundles.golden import read_golden
 from triptych_bundles.manifest import Bundle
 from triptych_bundles.verifying import verify_files
-from triptych_encoder.backend import Backend, PaddedBatch
+from triptych_encoder.backend import Backend
+from triptych_encoder.choosing import Chosen, choose
 from triptych_encoder.cost import CostModel
+from triptych_encoder.gate import graph_of
 from triptych_encoder.lane import Lane
 from triptych_encoder.outputs import output_widths
+from triptych_encoder.runtime_metrics import Serving
+from triptych_encoder.runtimes import Runtimes
 
-GRAPH_VARIANT: Final = "cpu-fp32"
 CONFIG: Final = "config.json"
-# Tokens of the longest text that is tried before a model serves: attention grows with its square.
-LONGEST_TRIED: Final = 1024
 
-OpenBackend = Callable[[Path], Backend]
 FindCosts = Callable[[Bundle, str, Backend], CostModel]
 
 
@@ -39,20 +36,19 @@ class EncoderModel:
     type_vocab_size: int | None
     """None where token types say nothing: the graph does not read them, or knows only one."""
     pooling: str
+    serving: Serving
 
 
-def load_model(bundle: Bundle, open_backend: OpenBackend, find_costs: FindCosts) -> EncoderModel:
+def load_model(bundle: Bundle, runtimes: Runtimes, find_costs: FindCosts) -> EncoderModel:
     """Load a bundle. Raises BundleError, naming the file, where it may not serve."""
-    graph = bundle.graphs.get(GRAPH_VARIANT)
-    if graph is None:
-        raise BundleError(bundle.path, f"has no {GRAPH_VARIANT} graph")
-    verify_files(bundle, [graph, CONFIG, bundle.golden.vectors, bundle.golden.texts])
+    candidates = runtimes.candidates(bundle)
+    graphs = dict.fromkeys(graph_of(bundle, runtime) for runtime in candidates)
+    verify_files(bundle, [*graphs, CONFIG, bundle.golden.vectors, bundle.golden.texts])
     golden, type_vocab_size = read_golden(bundle), _type_vocab_size(bundle)
-    backend = _open(bundle.file(graph), open_backend)
+    chosen = choose(bundle, golden, candidates)
+    backend = chosen.backend
     try:
-        _check_golden(bundle, golden, backend)
-        _check_limits(bundle, backend)
-        costs = find_costs(bundle, graph, backend)
+        costs = find_costs(bundle, graph_of(bundle, chosen.runtime), backend)
     except BaseException:
         backend.close()
         raise
@@ -64,55 +60,13 @@ def load_model(bundle: Bundle, open_backend: OpenBackend, find_costs: FindCosts)
         vocab_size=bundle.vocab_size,
         type_vocab_size=type_vocab_size if backend.reads_token_types else None,
         pooling=bundle.pooling,
+        serving=_serving(bundle, chosen),
     )
 
 
-def _open(graph: Path, open_backend: OpenBackend) -> Backend:
-    try:
-        return open_backend(graph)
-    except Exception as error:  # every runtime has errors of its own
-        raise BundleError(graph, f"cannot be opened: {_said(error)}") from None
-
-
-def _check_golden(bundle: Bundle, golden: GoldenVectors, backend: Backend) -> None:
-    """Encode the golden texts one by one, which warms the runtime up, and compare."""
-    names = list(golden.outputs)
-    try:
-        runs = [backend.run(_alone(sequence), names) for sequence in golden.sequences()]
-    except Exception as error:
-        graph = bundle.file(bundle.graphs[GRAPH_VARIANT])
-        raise BundleError(graph, f"cannot run the golden texts: {_said(error)}") from None
-    for position, name in enumerate(names):
-        # logits of tokens are [1, S, labels], everything else is [1, width]
-        rows = [run[position].reshape(-1, run[position].shape[-1]) for run in runs]
-        reason = disagreement(bundle, name, np.concatenate(rows), golden)
-        if reason:
-            raise BundleError(bundle.path / bundle.golden.vectors, reason)
-
-
-def _check_limits(bundle: Bundle, backend: Backend) -> None:
-    """Encode a text as long, of an id as great, as the bundle admits.
-
-    With a graph of fewer embeddings each such text would be an error of ours, not the caller's.
-    """
-    length = min(bundle.max_length, LONGEST_TRIED)
-    try:
-        backend.run(_alone([bundle.vocab_size - 1] * length), list(bundle.outputs)[:1])
-    except Exception as error:
-        graph = bundle.file(bundle.graphs[GRAPH_VARIANT])
-        tried = f"cannot run {length} tokens of the id {bundle.vocab_size - 1}"
-        reason = f"{tried}, which bundle.yaml admits: {_said(error)}"
-        raise BundleError(graph, reason) from None
-
-
-def _said(error: Exception) -> str:
-    """What the runtime says, in one line."""
-    return " ".join(str(error).split())
-
-
-def _alone(sequence: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int32]]) -> PaddedBatch:
-    ids = np.asarray(sequence, np.int32)[None]
-    return PaddedBatch(ids, np.ones_like(ids), np.zeros_like(ids))
+def _serving(bundle: Bundle, chosen: Chosen) -> Serving:
+    runtime = chosen.runtime
+    return Serving(bundle.identity, runtime.engine, runtime.precision, chosen.speedup)
 
 
 def _type_vocab_size(bundle: Bundle) -> int | None:
