@@ -202,9 +202,9 @@ async def test_a_thousand_requests_at_once_all_answer(platform: Session) -> None
 
 HEAVY = {
     "gateway": {"fastapi", "uvloop"},
-    "tokenizer": {"tokenizers"},
-    "encoder": {"onnxruntime"},
-    "postprocess": set(),
+    "tokenizer": {"tokenizers", "uvloop"},
+    "encoder": {"onnxruntime", "uvloop"},
+    "postprocess": {"uvloop"},
 }
 FOREIGN = {"torch", "transformers", "fastapi", "onnxruntime", "tokenizers", "redis"}
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from triptych.v1 import types_pb2 as types
+from triptych_servicekit.durations import set_seconds
 from triptych_servicekit.errors import InvalidArgument
 
 MAX_REQUEST_ID: Final = 128
+PRIORITIES: Final = frozenset(types.Priority.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def read_callers(
 
 
 def _caller(context: types.CallContext, start: int, limit: float) -> Caller:
-    if context.priority not in types.Priority.values():
+    if context.priority not in PRIORITIES:
         raise InvalidArgument("contexts.priority is unknown", field="contexts.priority")
     deadline = limit
     if context.HasField("timeout"):
@@ -79,7 +81,8 @@ def _caller(context: types.CallContext, start: int, limit: float) -> Caller:
 
 def stage_timing(queue: float, compute: float, batch_id: str = "") -> types.StageTiming:
     """StageTiming of seconds spent waiting and computing."""
-    timing = types.StageTiming(batch_id=batch_id)
-    timing.queue.FromNanoseconds(round(queue * 1e9))
-    timing.compute.FromNanoseconds(round(compute * 1e9))
+    timing = types.StageTiming()
+    timing.batch_id = batch_id
+    set_seconds(timing.queue, queue)
+    set_seconds(timing.compute, compute)
     return timing

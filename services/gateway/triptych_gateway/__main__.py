@@ -2,11 +2,9 @@
 
 import sys
 
-import uvloop
-
 from triptych_gateway.application import GatewayApplication
 from triptych_gateway.settings import GatewaySettings
 from triptych_servicekit.command import main
 
 if __name__ == "__main__":
-    sys.exit(main(GatewaySettings, GatewayApplication, __doc__ or "", uvloop.new_event_loop))
+    sys.exit(main(GatewaySettings, GatewayApplication, __doc__ or ""))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from triptych_gateway.tasks import TaskResult, Timing, Usage
 from triptych_gateway.tasks.results import place
@@ -29,7 +30,7 @@ class Chunk:
     def __init__(self, tokenized: TokenizeResult, held: float) -> None:
         """A chunk that has been tokenized, after `held` seconds of waiting to go out."""
         self.errors: dict[int, TriptychError] = dict(tokenized.errors)
-        self.positions = np.delete(np.arange(len(tokenized.total_tokens)), sorted(tokenized.errors))
+        self.positions = _without(np.arange(len(tokenized.total_tokens)), tokenized.errors)
         self.timing = Timing(tokenize=tokenized.time.compute, queue=held + tokenized.time.queue)
         self.arrays: Arrays = ()
         self.results: Sequence[TaskResult] = ()
@@ -93,4 +94,8 @@ class Chunk:
         """Inputs have failed; their errors are counted from those that were sent."""
         for index, error in errors.items():
             self.errors[int(self.positions[index])] = error
-        self.positions = np.delete(self.positions, sorted(errors))
+        self.positions = _without(self.positions, errors)
+
+
+def _without(positions: NDArray[np.int64], errors: Errors) -> NDArray[np.int64]:
+    return np.delete(positions, sorted(errors)) if errors else positions

@@ -49,6 +49,13 @@ def split_rows(rows: NDArray[Any], sizes: Sequence[int]) -> list[NDArray[Any]]:
     return [rows[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
+def sum_runs(values: NDArray[np.int32], sizes: Sequence[int]) -> list[int]:
+    """Sums of `values`, so many for each entry."""
+    sums = np.concatenate(([0], np.cumsum(values, dtype=np.int64)))
+    sums_at_ends: NDArray[np.int64] = sums[np.cumsum(sizes)]
+    return np.diff(sums_at_ends, prepend=0).tolist()
+
+
 def _divide_entities(result: Entities, counts: Sequence[int]) -> Iterable[Entities]:
     ends = np.cumsum(counts)
     borders = np.searchsorted(result.item_index, ends, side="left")

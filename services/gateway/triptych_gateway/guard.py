@@ -44,7 +44,6 @@ from triptych_gateway.tasks import (
     TokenIds,
     Tokens,
 )
-from triptych_gateway.tasks.results import quote
 
 MakeReady = Callable[[Target], Sequence[Task]]
 
@@ -225,4 +224,4 @@ class Guard(Asking):
         results = [empty_result(target.model, task) for task in planned]
         nothing = partial(Analyzed, model=target.model, results=results)
         found = await self.each(target, inputs, names, ask, nothing, all_or_none)
-        return replace(found, results=[quote(result, inputs) for result in found.results])
+        return found.quoting(inputs)

@@ -28,6 +28,7 @@ from triptych_gateway.tasks import (
     Truncation,
     Usage,
 )
+from triptych_servicekit.durations import set_seconds
 from triptych_servicekit.errors import InvalidArgument, TriptychError, Unimplemented
 from triptych_servicekit.status import to_status
 from triptych_servicekit.tensors import INT32, from_tensor, to_tensor
@@ -192,5 +193,5 @@ def _timing(timing: Timing, elapsed: float) -> pb.RequestTiming:
 
 def _duration(seconds: float) -> Duration:
     duration = Duration()
-    duration.FromNanoseconds(round(seconds * 1e9))
+    set_seconds(duration, seconds)
     return duration

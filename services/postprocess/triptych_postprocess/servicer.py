@@ -169,5 +169,5 @@ class PostprocessServicer(rpc.PostprocessServiceServicer):
         callers = read_callers(contexts, job.count, context, self._limits.default_timeout)
         done = await self._workers.run(job.size, lambda: job.work(expired(callers)))
         self._metrics.observe_call(task, job.count, done)
-        timings = [stage_timing(done.queue, done.compute) for _ in callers]
+        timings = [stage_timing(done.queue, done.compute)] * len(callers)
         return Answer(done.value.rows, write_errors(done.value.errors), timings)

@@ -65,6 +65,8 @@ def times(
     callers: Sequence[Caller], chunks: Sequence[Chunk[T]], arrived: float, extra: float
 ) -> list[Times]:
     """Times of every caller; `extra` seconds of computing went to all items together."""
+    if len(chunks) == 1:  # all are in it
+        return [_times(callers[0], chunks, arrived, extra)] * len(callers)
     return [_times(caller, chunks, arrived, extra) for caller in callers]
 
 

@@ -109,4 +109,5 @@ def write_sequences(sequences: Sequences) -> types.SequenceBatch:
 
 def write_timings(times: Sequence[Times]) -> list[types.StageTiming]:
     """Times of the callers, in their order."""
-    return [stage_timing(time.queue, time.compute) for time in times]
+    messages = {time: stage_timing(time.queue, time.compute) for time in set(times)}
+    return [messages[time] for time in times]

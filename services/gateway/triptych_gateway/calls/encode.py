@@ -50,9 +50,12 @@ class EncodeCall:
         )
         response = await invoke(replica.stub.Encode, request, entries)
         errors = split_errors(response.errors, counts)
-        rows, tokens = surviving(counts, errors), _surviving_tokens(entries, errors)
+        rows = surviving(counts, errors)
         arrays = [
-            split_rows(_read(tensor), tokens if output == TOKEN_LOGITS_OUTPUT else rows)
+            split_rows(
+                _read(tensor),
+                _surviving_tokens(entries, errors) if output == TOKEN_LOGITS_OUTPUT else rows,
+            )
             for output, tensor in zip(self.outputs, response.outputs, strict=True)
         ]
         parts = zip(zip(*arrays, strict=True), errors, stage_times(response.timings), strict=True)

@@ -17,7 +17,7 @@ from triptych_gateway.calls.sharing import (
     stage_times,
     surviving,
 )
-from triptych_gateway.columns import split_rows
+from triptych_gateway.columns import split_rows, sum_runs
 from triptych_gateway.tasks import Input, Pair, TextOptions, TokenIds
 from triptych_gateway.work import DetokenizeResult, TokenizeResult
 from triptych_servicekit.tensors import INT32, from_tensor, to_tensor
@@ -110,10 +110,9 @@ def _options(text: TextOptions) -> pb.TokenizeOptions:
 
 def _results(response: pb.TokenizeResponse, counts: Sequence[int]) -> list[TokenizeResult]:
     errors = split_errors(response.errors, counts)
-    lengths = split_rows(
-        _required(response.sequences.lengths, "lengths"), surviving(counts, errors)
-    )
-    sizes = [int(part.sum()) for part in lengths]
+    living = surviving(counts, errors)
+    all_lengths = _required(response.sequences.lengths, "lengths")
+    lengths, sizes = split_rows(all_lengths, living), sum_runs(all_lengths, living)
     names = ("input_ids", "token_type_ids", "offsets", "word_ids", "special_tokens_mask")
     columns = [_column(response.sequences, name, sizes) for name in names]
     totals = split_rows(_required(response.total_tokens, "total_tokens"), counts)

@@ -188,6 +188,8 @@ class Catalog:
         self, found: Sequence[Target], alias: str = "", shadow: Target | None = None
     ) -> Target:
         """The first that is not held off, and behind it first what has answered before."""
+        if len(found) == 1 and shadow is None and not alias:
+            return found[0]
         order = sorted({target.key: target for target in found}.values(), key=self._avoided)
         head, *others = order
         others.sort(key=lambda target: (self._avoided(target), not self._proven(target)))

@@ -35,8 +35,11 @@ class Cost:
     @classmethod
     def of(cls, usage: Usage, failed: Collection[int] = ()) -> "Cost":
         """The cost that a usage amounts to; inputs that `failed` were not cut but refused."""
-        cut = np.flatnonzero(usage.truncated).tolist()
-        return cls(usage.prompt_tokens, [row for row in cut if row not in failed])
+        tokens, truncated = usage.prompt_tokens, usage.truncated
+        if not truncated.any():
+            return cls(tokens)
+        cut = np.flatnonzero(truncated).tolist()
+        return cls(tokens, [row for row in cut if row not in failed])
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triptych_bundles.manifest import Bundle
-from triptych_gateway.tasks.results import Classes, Entities, TaskResult, place
+from triptych_gateway.tasks.inputs import Input
+from triptych_gateway.tasks.results import Classes, Entities, TaskResult, place, quote
 from triptych_servicekit.errors import TriptychError
 
 
@@ -59,11 +60,14 @@ class Answered:
 
     def common(self) -> dict[str, Any]:
         """What every answer has, to make another kind of answer with."""
-        return {field.name: getattr(self, field.name) for field in fields(Answered)}
+        return {name: getattr(self, name) for name in _COMMON}
 
     def placed(self, places: NDArray[np.int64]) -> Self:  # noqa: ARG002
         """The same with what was input i called `places[i]`, in all but usage and errors."""
         return self
+
+
+_COMMON: Final = tuple(field.name for field in fields(Answered))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,12 @@ class Analyzed(Answered):
     def placed(self, places: NDArray[np.int64]) -> Self:
         """See Answered."""
         return replace(self, results=[place(result, places) for result in self.results])
+
+    def quoting(self, inputs: Sequence[Input]) -> Self:
+        """The same with the texts of its entities."""
+        if not any(isinstance(result, Entities) for result in self.results):
+            return self
+        return replace(self, results=[quote(result, inputs) for result in self.results])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
