@@ -9,7 +9,7 @@ BUF_VERSION := 1.75.0
 MODEL := all-minilm-l6-v2
 
 REPOSITORY := $(abspath $(or $(TRIPTYCH_MODELS_REPOSITORY),model-repository))
-SOURCES := libs services models deploy tests
+SOURCES := libs services models deploy tests benchmarks
 PYTEST := .venv/bin/pytest
 
 # An environment is older than what it was made from, or it is left alone: no second start waits
@@ -93,9 +93,20 @@ stubs: $(DEVELOPMENT) ## generate the Python of protos/ anew, and a wheel of it 
 docs: $(DEVELOPMENT) ## write docs/settings.md from the code
 	.venv/bin/python docs/write_settings.py
 
+BENCH = .venv/bin/python -m benchmarks --repository $(REPOSITORY)
+WRK := $(or $(shell command -v wrk),.cache/bench/.wrk)
+
 .PHONY: bench
-bench: $(DEVELOPMENT) $(BUNDLE) ## useful tokens a second, the platform over the bare runtime, interleaved
-	.venv/bin/python benchmarks/useful_tokens.py --repository $(REPOSITORY)
+bench: $(DEVELOPMENT) $(BUNDLE) $(WRK) ## the platform, the bare runtime and the peers, under load; ARGS="--help" tells more
+	$(BENCH) $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: $(DEVELOPMENT) $(BUNDLE) $(WRK) ## the platform and the bare runtime in the rows that have bars, in two minutes
+	$(BENCH) --quick $(ARGS)
+
+.cache/bench/.wrk:
+	@if [ "$$(id -u)" -ne 0 ]; then echo 'The load client wrk is missing: apt-get install wrk' >&2; exit 1; fi
+	apt-get install -y -qq wrk || { apt-get update -qq && apt-get install -y -qq wrk; }
 
 PARITY_READY := .cache/parity-env/.installed-torch-2.13.0-transformers-5.23.0
 

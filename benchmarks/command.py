@@ -1,0 +1,32 @@
+"""The command: options, systems, rounds, results."""
+
+import sys
+from contextlib import ExitStack
+
+from benchmarks import machine, options, rounds, table
+from benchmarks.lineup import Lineup, find_model
+from benchmarks.options import Options
+from benchmarks.progress import elapsed
+from benchmarks.results import Results
+
+
+def main() -> int:
+    """Measure what was asked for; write the JSON and the table, and print the table."""
+    asked = options.read()
+    results = Results(machine.describe())
+    with ExitStack() as stack:
+        measure(asked, stack, results)
+    results.seconds = elapsed()
+    path = results.write(asked.out, results.stem if asked.whole else "partial")
+    text = table.render(results)
+    path.with_suffix(".md").write_text(text)
+    sys.stdout.write(text)
+    return 0
+
+
+def measure(asked: Options, stack: ExitStack, results: Results) -> None:
+    """All parts."""
+    lineup = Lineup(asked, stack, results, find_model(asked.repository))
+    for precision in asked.precisions:
+        lineup.add_precision(precision)
+    rounds.run(asked, lineup.systems, results)

@@ -1,0 +1,104 @@
+"""The results as Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+from benchmarks import report
+from benchmarks.cell import Cell
+from benchmarks.report import Spread, System
+from benchmarks.results import Results
+
+
+def render(results: Results) -> str:
+    """All tables."""
+    parts = [_head(results), _rates(results.cells), _cores(results.cells), _bars(results.cells)]
+    return "\n\n".join([*filter(None, parts), _notes(results)]) + "\n"
+
+
+def _head(results: Results) -> str:
+    machine = results.machine
+    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+    return "\n".join(
+        (
+            f"# {machine.cpu}, {machine.cores} cores, {results.started}",
+            "",
+            f"Commit {machine.commit}, Python {machine.python}, {versions};"
+            f" flags {' '.join(machine.flags)}; {machine.memory_gibibytes} GiB;"
+            f" load average before {machine.load_average}; {results.seconds:.0f} s.",
+        )
+    )
+
+
+def _rates(cells: Sequence[Cell]) -> str:
+    """Tokens a second and latencies, row by row and system by system."""
+    lines = [
+        "| row | system | precision | useful tokens/s | of bare | p50 ms | p95 ms | p99 ms |",
+        "|---|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for row in report.names(cells):
+        for system in systems(cells, row):
+            lines.append(_rate_line(cells, row, system))
+    return "\n".join(lines)
+
+
+def _rate_line(cells: Sequence[Cell], row: str, system: System) -> str:
+    rate = report.rate(cells, row, system)
+    over = None if system[0] == "bare" else report.ratio(cells, row, system, ("bare", system[1]))
+    found = report.of(cells, row, system).values()
+    latencies = [_milliseconds([getattr(cell, name) for cell in found]) for name in LATENCIES]
+    return table_line(row, *system, spread(rate, "{:,.0f}"), spread(over, "{:.3f}"), *latencies)
+
+
+LATENCIES = ("p50", "p95", "p99")
+
+
+def _milliseconds(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{1000 * Spread.of(known).median:.1f}" if known else ""
+
+
+def _cores(cells: Sequence[Cell]) -> str:
+    """Where the processor time went."""
+    lines = ["| row | system | cores busy, by process |", "|---|---|---|"]
+    for row in report.names(cells):
+        for system in systems(cells, row):
+            if system[0] != "bare":
+                found = list(report.of(cells, row, system).values())
+                lines.append(table_line(row, " ".join(system), _busy(found)))
+    return "\n".join(lines)
+
+
+def _busy(cells: Sequence[Cell]) -> str:
+    medians = {
+        name: Spread.of([cell.cores[name] for cell in cells]).median for name in cells[0].cores
+    }
+    return ", ".join(f"{name} {value:.2f}" for name, value in medians.items())
+
+
+def _bars(cells: Sequence[Cell]) -> str:
+    return "\n".join(f"- {bar}" for bar in report.bars(cells))
+
+
+def _notes(results: Results) -> str:
+    lines = [f"- bare, {name}: {layout}" for name, layout in results.layouts.items()]
+    lines += [f"- {name}: cosine at least {value:.5f}" for name, value in results.cosines.items()]
+    lines += [f"- left out: {name}: {reason}" for name, reason in results.left_out.items()]
+    return "\n".join(lines)
+
+
+def systems(cells: Iterable[Cell], row: str) -> list[System]:
+    """Those that have cells of a row, in one order for all rows."""
+    found = {(cell.system, cell.precision) for cell in cells if cell.row == row}
+    return sorted(found, key=lambda item: (item[1] != "fp32", item[1], item[0] != "platform", item))
+
+
+def spread(value: Spread | None, form: str) -> str:
+    """Median (least to most)."""
+    if value is None:
+        return ""
+    median, least, most = map(form.format, (value.median, value.least, value.most))
+    return f"{median} ({least} to {most})"
+
+
+def table_line(*items: str) -> str:
+    """A line of a table."""
+    return f"| {' | '.join(items)} |"
