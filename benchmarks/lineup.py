@@ -9,6 +9,9 @@ from benchmarks.bare import Bare
 from benchmarks.closed_loop import LoadError
 from benchmarks.equality import Unequal
 from benchmarks.options import Options
+from benchmarks.peers.choosing import chosen
+from benchmarks.peers.known import NAMES
+from benchmarks.peers.tuning import TUNED, Tuning
 from benchmarks.platform import MODEL, offers_precisions, platform
 from benchmarks.progress import say
 from benchmarks.results import Results
@@ -18,6 +21,7 @@ from benchmarks.system import System
 from benchmarks.texts import KINDS, Source, Text, Words
 from triptych_bundles.manifest import Bundle
 from triptych_bundles.repository import Repository
+from triptych_local.session import Session
 
 
 def find_model(repository: Path) -> Bundle:
@@ -40,6 +44,10 @@ class Lineup:
     systems: list[System] = field(default_factory=list)
     idle: dict[str, int] = field(default_factory=dict)
     """Pids of what must do nothing while the bare runtime is measured."""
+    sessions: dict[str, Session] = field(default_factory=dict)
+    """The platforms, by precision."""
+    bares: dict[str, Bare] = field(default_factory=dict)
+    """The bare runtimes, by precision."""
     _texts: list[Text] = field(init=False)
     _reference: Vectors = field(init=False)
 
@@ -47,6 +55,16 @@ class Lineup:
         self.source = Source(Words.read(self.bundle.file("tokenizer.json")))
         self._texts = equality.trial_texts(self.source)
         self._reference = Bare(self.bundle, "fp32", self.source).embed(self._texts)
+
+    @property
+    def model(self) -> Path:
+        """The folder that the bundle was compiled from, which peers read."""
+        return next((self.options.repository / ".cache").glob("gt-*")).resolve()
+
+    @property
+    def served(self) -> list[Served]:
+        """The systems behind HTTP."""
+        return [system for system in self.systems if isinstance(system, Served)]
 
     def add_precision(self, precision: str) -> None:
         """The bare runtime and the platform at a precision, or the reason why not."""
@@ -59,6 +77,20 @@ class Lineup:
             self.keep(bare)
         if "platform" in self.options.systems:
             self._add_platform(precision, bare)
+
+    def add_peers(self) -> None:
+        """Those that were asked for, each at its best, at each precision that it has."""
+        tuning = Tuning(TUNED)
+        for name in (name for name in NAMES if name in self.options.systems):
+            try:
+                peer = chosen(name, self.model, self.source, tuning)
+                for precision in set(peer.precisions) & set(self.options.precisions):
+                    say(f"starting {name}, {precision}, {peer.best.setting}")
+                    self.keep(self.stack.enter_context(peer.start(precision)))
+            except LoadError as error:
+                self.results.left_out[name] = str(error)
+                say(f"{name} is left out: {error}")
+        self.results.trials = tuning.trials
 
     def keep(self, system: System) -> bool:
         """Compare a system with the reference; one that differs is not kept."""
@@ -79,12 +111,13 @@ class Lineup:
             return
         say(f"starting the platform, {precision}")
         started = platform(self.options.repository, precision, self.source, bare.rates)
-        served: Served = self.stack.enter_context(started)
+        session, served = self.stack.enter_context(started)
         if self.keep(served):
+            self.sessions[precision] = session
             self.idle |= {f"platform {precision} {name}": pid for name, pid in served.roots.items()}
 
     def _bare(self, precision: str) -> Bare:
-        bare = Bare(self.bundle, precision, self.source, self.idle)
+        bare = self.bares[precision] = Bare(self.bundle, precision, self.source, self.idle)
         for kind in (kind for kind in KINDS if kind in {row.kind for row in self.options.rows}):
             bare.tune(kind)
             layout = bare.layouts[kind].name

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.equality import MIN_COSINE
+from benchmarks.peers.known import NAMES
 from benchmarks.rows import BARS, MATRIX, Row
 
 ROUNDS: Final = 3
-SECONDS: Final = 3.0
+SECONDS: Final = 2.2
 OWN: Final = ("platform", "bare")
 
 
@@ -36,7 +37,7 @@ def read(arguments: Sequence[str] | None = None) -> Options:
     given = parser.parse_args(arguments)
     partial = given.quick or given.only or given.systems or given.precision
     rows = given.only or (tuple(BARS) if given.quick else MATRIX)
-    systems = given.systems or OWN
+    systems = given.systems or (OWN if partial else (*OWN, *NAMES))
     precisions = given.precision or tuple(MIN_COSINE)
     return Options(
         *(given.repository, rows, systems, precisions, given.rounds, given.seconds),
@@ -51,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--repository", type=Path, default=Path("model-repository"), help="folder of bundles")
     add("--quick", action="store_true", help="the rows that have bars, without peers")
     add("--only", type=_rows, help="rows: short-1x64,mixed-1x1000,...")
-    add("--systems", type=_names, help=f"some of {','.join(OWN)}")
+    add("--systems", type=_names, help=f"some of {','.join((*OWN, *NAMES))}")
     add("--precision", type=_precisions, help=f"some of {','.join(MIN_COSINE)}")
     add("--rounds", type=int, default=ROUNDS, help="interleaved; medians are reported")
     add("--seconds", type=float, default=SECONDS, help="of one measurement, after its warm-up")

@@ -27,11 +27,15 @@ def offers_precisions() -> bool:
 @contextmanager
 def platform(
     repository: Path, precision: str, source: Source, rates: Mapping[str, float]
-) -> Iterator[Served]:
+) -> Iterator[tuple[Session, Served]]:
     """A platform on free ports, at one precision."""
-    chosen = {PRECISION: precision} if offers_precisions() else {}
-    with running(repository, {**PATIENT, **chosen}) as session:
-        yield served("platform", precision, session, source, rates)
+    with running(repository, {**PATIENT, **chosen(precision)}) as session:
+        yield session, served("platform", precision, session, source, rates)
+
+
+def chosen(precision: str) -> dict[str, str]:
+    """What tells an encoder its precision, where it can be told."""
+    return {PRECISION: precision} if offers_precisions() else {}
 
 
 def served(

@@ -1,11 +1,10 @@
-"""Medians, ratios and bars from cells: arithmetic only."""
+"""Medians and ratios from cells: arithmetic only."""
 
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.cell import Cell
-from benchmarks.rows import BARS, Row
 
 System = tuple[str, str]
 """Name and precision."""
@@ -39,10 +38,15 @@ class Bar:
         """Whether the value is on the right side of the limit."""
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
-    def __str__(self) -> str:
-        sign = "≥" if self.at_least else "≤"
-        verdict = "met" if self.met else "MISSED"
-        return f"{self.what}: {self.value:.3f} {sign} {self.limit:g}: {verdict}"
+    @property
+    def sign(self) -> str:
+        """Of the comparison."""
+        return "≥" if self.at_least else "≤"
+
+    @property
+    def verdict(self) -> str:
+        """For people."""
+        return "met" if self.met else "MISSED"
 
 
 def of(cells: Iterable[Cell], row: str, system: System) -> dict[int, Cell]:
@@ -70,22 +74,6 @@ def ratio(cells: Sequence[Cell], row: str, over: System, under: System) -> Sprea
     return Spread.of(found) if found else None
 
 
-def bars(cells: Sequence[Cell]) -> list[Bar]:
-    """The platform over the bare runtime, row by row and precision by precision."""
-    found_bars: list[Bar] = []
-    for row, limits in BARS.items():
-        for precision, limit in limits.items():
-            found = ratio(cells, row.name, ("platform", precision), ("bare", precision))
-            if found:
-                found_bars.append(Bar(f"{row.name} {precision} over bare", found.median, limit))
-    return found_bars
-
-
 def names(cells: Iterable[Cell]) -> list[str]:
     """The rows that were measured, in the order of the first cell of each."""
     return list(dict.fromkeys(cell.row for cell in cells))
-
-
-def row_of(name: str) -> Row:
-    """The row of a cell."""
-    return Row.parse(name)

@@ -22,7 +22,7 @@ def run(options: Options, systems: Sequence[System], results: Results) -> None:
             taking = [system for system in systems if takes(system, row, options.whole)]
             turn = number % len(taking) if taking else 0
             for system in taking[turn:] + taking[:turn]:
-                _measure(system, row, number, options.seconds, results)
+                measure(system, row, number, options.seconds, results)
 
 
 def takes(system: System, row: Row, whole: bool) -> bool:
@@ -39,7 +39,8 @@ def takes(system: System, row: Row, whole: bool) -> bool:
     return not whole or system.precision == "fp32" or row in BARS
 
 
-def _measure(system: System, row: Row, number: int, seconds: float, results: Results) -> None:
+def measure(system: System, row: Row, number: int, seconds: float, results: Results) -> None:
+    """A cell of the results, or the reason why there is none."""
     name = f"{system.name} {system.precision}, {row.name}, round {number + 1}"
     try:
         cell = system.measure(row, number, seconds)

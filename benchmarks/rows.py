@@ -61,3 +61,15 @@ PEER_FLOOR: Final = 1.0
 
 MAX_PEER_TEXTS: Final = 512
 """Peers are not asked for more texts at once: at 40 texts/s, 1,000 would take 25 s to answer."""
+
+MAX_ALONE_OVERHEAD: Final = 0.002
+"""Seconds that a text on an idle platform may take over the bare runtime (p50)."""
+BAR_LOAD: Final = 0.7
+MAX_TAIL: Final = 4.0
+"""Times the p50 that the p99 may be at BAR_LOAD of saturation."""
+MIN_LEVEL: Final = 0.95
+"""Of the throughput at 64 at once, what there must be at 2,000."""
+MIN_REPLICATED: Final = 0.95
+"""Of the throughput with one encoder, what there must be with two on the same cores."""
+MIN_GAIN: Final[Mapping[str, float]] = {"bf16": 1.8, "int8": 2.0}
+"""Of a precision over the platform's own fp32."""

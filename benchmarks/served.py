@@ -18,12 +18,12 @@ from benchmarks.runtimes import Vectors
 from benchmarks.texts import Source, Text, mean_tokens, tokens_of_characters
 
 CLIENT: Final = "client"
-MIN_WARM_UP: Final = 1.0
+MIN_WARM_UP: Final = 0.5
 """Seconds of load before answers are counted, at least."""
 TURNS: Final = 1.3
 """So often what is under way at once is answered before answers are counted, at most."""
 MARGIN: Final = 1.5
-"""Texts made for a run, over those that the bare runtime would answer meanwhile."""
+"""Texts made for a run, over those that are likely to be answered."""
 MAX_DOUBLINGS: Final = 4
 EMBED_TIMEOUT: Final = 120.0
 EMBED_TEXTS: Final = 16
@@ -41,7 +41,7 @@ class Served:
     """Pids by the name under which their processor time is reported, descendants included."""
     source: Source
     rates: Mapping[str, float]
-    """Tokens a second that are not exceeded, by kind: so many texts are made."""
+    """Likely tokens a second, by kind: how many texts are made and how long it warms up."""
     counts: Literal["tokens", "characters"] = "tokens"
     """What the answer's usage says of its input."""
     rests: bool = False

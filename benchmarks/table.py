@@ -3,14 +3,19 @@
 from collections.abc import Iterable, Sequence
 
 from benchmarks import report
+from benchmarks.bars import bars
 from benchmarks.cell import Cell
 from benchmarks.report import Spread, System
-from benchmarks.results import Results
+from benchmarks.results import OpenLoop, Results
+from benchmarks.single import Single, median
 
 
 def render(results: Results) -> str:
     """All tables."""
-    parts = [_head(results), _rates(results.cells), _cores(results.cells), _bars(results.cells)]
+    parts = [
+        *(_head(results), _bars(results), _rates(results.cells), _latencies(results)),
+        *(_rates(results.replicated), _memory(results), _cores(results.cells)),
+    ]
     return "\n\n".join([*filter(None, parts), _notes(results)]) + "\n"
 
 
@@ -30,6 +35,8 @@ def _head(results: Results) -> str:
 
 def _rates(cells: Sequence[Cell]) -> str:
     """Tokens a second and latencies, row by row and system by system."""
+    if not cells:
+        return ""
     lines = [
         "| row | system | precision | useful tokens/s | of bare | p50 ms | p95 ms | p99 ms |",
         "|---|---|---|--:|--:|--:|--:|--:|",
@@ -74,12 +81,54 @@ def _busy(cells: Sequence[Cell]) -> str:
     return ", ".join(f"{name} {value:.2f}" for name, value in medians.items())
 
 
-def _bars(cells: Sequence[Cell]) -> str:
-    return "\n".join(f"- {bar}" for bar in report.bars(cells))
+def _bars(results: Results) -> str:
+    lines = ["| bar | measured | limit | |", "|---|--:|--:|---|"]
+    lines += [
+        table_line(bar.what, f"{bar.value:.3f}", f"{bar.sign} {bar.limit:g}", bar.verdict)
+        for bar in bars(results)
+    ]
+    return "\n".join(lines)
+
+
+def _latencies(results: Results) -> str:
+    """One text at a time, and the open loop."""
+    lines = [
+        "| system | precision | texts | load | p50 ms | p95 ms | p99 ms |",
+        "|---|---|---|--:|--:|--:|--:|",
+    ]
+    alone: dict[tuple[str, str, str], list[Single]] = {}
+    for item in results.singles:
+        alone.setdefault((item.system, item.precision, item.kind), []).append(item)
+    for key, items in alone.items():
+        served, bare = (f"{1000 * value:.2f}" for value in median(items))
+        lines.append(table_line(*key, f"alone (bare {bare})", served, "", ""))
+    opened: dict[tuple[str, str, str, float], list[OpenLoop]] = {}
+    for found in results.open_loops:
+        opened.setdefault((found.system, found.precision, found.kind, found.share), []).append(
+            found
+        )
+    for (*names, share), loops in opened.items():
+        times = [_milliseconds([getattr(one, name) for one in loops]) for name in LATENCIES]
+        lines.append(table_line(*names, f"{share:.0%}", *times))
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _memory(results: Results) -> str:
+    """Memory of the platform's services."""
+    if not results.memory:
+        return ""
+    services = list(next(iter(results.memory.values())))
+    lines = [table_line("resident MiB", *services), table_line(*["---"] * (len(services) + 1))]
+    for when, sizes in results.memory.items():
+        lines.append(table_line(when, *(f"{sizes[name]:.0f}" for name in services)))
+    return "\n".join(lines)
 
 
 def _notes(results: Results) -> str:
     lines = [f"- bare, {name}: {layout}" for name, layout in results.layouts.items()]
+    for name, trials in results.trials.items():
+        tried = ", ".join(f"{trial.setting}: {trial.score:.0f}" for trial in trials)
+        lines.append(f"- {name}, tokens/s by setting (the best was measured): {tried}")
     lines += [f"- {name}: cosine at least {value:.5f}" for name, value in results.cosines.items()]
     lines += [f"- left out: {name}: {reason}" for name, reason in results.left_out.items()]
     return "\n".join(lines)
