@@ -19,15 +19,15 @@ from benchmarks.cell import Cell
 from benchmarks.processes import Meter
 from benchmarks.rows import Row
 from benchmarks.runtimes import Graph, Run, Vectors, graphs, open_graph
-from benchmarks.texts import Ids, Source, Text, mean_tokens
+from benchmarks.texts import KINDS, Ids, Source, Text, mean_tokens
 from triptych_bundles.manifest import Bundle
 from triptych_servicekit.cores import available_cores
 
-BUDGETS: Final = (128, 256, 384, 512, 768, 1024)
+BUDGETS: Final = (256, 384, 512, 1024)
 """Most tokens of a batch, padding included; beyond, a batch leaves the cache."""
 TRIAL_TOKENS: Final = 4096
 """Of one trial of a layout: a quarter of a second in fp32."""
-FINALISTS, FINAL_TRIALS = 3, 3
+FINALISTS, FINAL_TRIALS = 3, 2
 """The best layouts of one trial each are tried again so often, and the best median is taken."""
 
 Feeds = Mapping[str, NDArray[np.int32]]
@@ -82,6 +82,7 @@ class Bare:
     idle: Mapping[str, int] = field(default_factory=dict)
     """Pids of what must do nothing meanwhile; the processor time that it takes is written down."""
     name: str = "bare"
+    kinds: Sequence[str] = KINDS
     layouts: dict[str, Layout] = field(default_factory=dict)
     rates: dict[str, float] = field(default_factory=dict)
     """Tokens a second that a kind of text reached when its layout was chosen."""

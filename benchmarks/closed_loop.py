@@ -50,6 +50,11 @@ class Plan:
     window: float
     """In which they count."""
 
+    @property
+    def duration(self) -> int:
+        """Of the whole run. wrk knows whole seconds only: what is left over warms up."""
+        return math.ceil(self.warm_up + self.window + CONNECTING)
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -74,10 +79,8 @@ def run(target: Target, texts: Sequence[Text], plan: Plan) -> Load:
         lines = [target.body(asked) + b"\n" for asked in requests(texts, plan.per_request)]
         file.write(b"".join(lines))
         file.flush()
-        # wrk knows whole seconds only: what is left over warms up
-        duration = math.ceil(plan.warm_up + plan.window + CONNECTING)
-        warm_up = duration - plan.window - CONNECTING
-        command = ["wrk", "-t1", f"-c{plan.at_once}", f"-d{duration}s", "--timeout", TIMEOUT]
+        warm_up = plan.duration - plan.window - CONNECTING
+        command = ["wrk", "-t1", f"-c{plan.at_once}", f"-d{plan.duration}s", "--timeout", TIMEOUT]
         command += ["-s", str(SCRIPT), f"http://{target.host}:{target.port}", "--"]
         command += [file.name, target.path, target.counter, str(warm_up), str(plan.window)]
         return parse(*_output(command))
@@ -98,7 +101,7 @@ def parse(output: str, cpu: float) -> Load:
         raise LoadError(f"wrk told no result: {output[-500:]}")
     said: dict[str, int] = json.loads(found[1])
     failed = {name: said[name] for name in ("failures", "socket_errors", "timeouts") if said[name]}
-    if failed or not said["answers"]:
+    if failed or not (said["answers"] or said["exhausted"]):
         raise LoadError(f"{said['answers']} answers, failed: {failed}")
     p50, p95, p99, duration = (said[name] / 1e6 for name in ("p50", "p95", "p99", "run_us"))
     exhausted = bool(said["exhausted"])

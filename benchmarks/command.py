@@ -16,10 +16,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _end)
     asked = options.read()
     results = Results(machine.describe())
-    with ExitStack() as stack:
-        measure(asked, stack, results)
-    results.seconds = elapsed()
-    path = results.write(asked.out, results.stem if asked.whole else "partial")
+    name = results.stem if asked.whole else "partial"
+    try:
+        with ExitStack() as stack:
+            measure(asked, stack, results)
+    finally:  # what was measured is kept, whatever came between
+        results.seconds = elapsed()
+        path = results.write(asked.out, name)
     text = table.render(results)
     path.with_suffix(".md").write_text(text)
     sys.stdout.write(text)

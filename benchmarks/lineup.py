@@ -1,5 +1,6 @@
 """Which systems can be measured here: started, compared with the reference, and tuned."""
 
+import itertools
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,13 +85,20 @@ class Lineup:
         for name in (name for name in NAMES if name in self.options.systems):
             try:
                 peer = chosen(name, self.model, self.source, tuning)
-                for precision in set(peer.precisions) & set(self.options.precisions):
-                    say(f"starting {name}, {precision}, {peer.best.setting}")
-                    self.keep(self.stack.enter_context(peer.start(precision)))
+                precisions = filter(self._compares, peer.precisions)
+                for precision, best in itertools.product(precisions, peer.best):
+                    if set(best.kinds) & {row.kind for row in self.options.rows}:
+                        say(f"starting {name}, {precision}, {best.setting}")
+                        self.keep(self.stack.enter_context(peer.start(best, precision)))
             except LoadError as error:
                 self.results.left_out[name] = str(error)
                 say(f"{name} is left out: {error}")
         self.results.trials = tuning.trials
+
+    def _compares(self, precision: str) -> bool:
+        """Whether a peer's precision is of use: a lower one is held against ours."""
+        lower = precision == "fp32" or self.sessions.keys() - {"fp32"}
+        return bool(lower) and precision in self.options.precisions
 
     def keep(self, system: System) -> bool:
         """Compare a system with the reference; one that differs is not kept."""
@@ -101,7 +109,8 @@ class Lineup:
             self.results.left_out[name] = str(error)
             say(f"{name} is left out: {error}")
             return False
-        self.results.cosines[name] = round(least, 6)
+        earlier = self.results.cosines.get(name, 1.0)
+        self.results.cosines[name] = min(earlier, round(least, 6))
         self.systems.append(system)
         return True
 

@@ -12,6 +12,7 @@ from benchmarks.rows import BARS, MATRIX, Row
 
 ROUNDS: Final = 3
 SECONDS: Final = 2.2
+QUICK_PRECISIONS: Final = ("fp32",)
 OWN: Final = ("platform", "bare")
 
 
@@ -38,7 +39,7 @@ def read(arguments: Sequence[str] | None = None) -> Options:
     partial = given.quick or given.only or given.systems or given.precision
     rows = given.only or (tuple(BARS) if given.quick else MATRIX)
     systems = given.systems or (OWN if partial else (*OWN, *NAMES))
-    precisions = given.precision or tuple(MIN_COSINE)
+    precisions = given.precision or (QUICK_PRECISIONS if given.quick else tuple(MIN_COSINE))
     return Options(
         *(given.repository, rows, systems, precisions, given.rounds, given.seconds),
         given.out,
@@ -50,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     add = parser.add_argument
     add("--repository", type=Path, default=Path("model-repository"), help="folder of bundles")
-    add("--quick", action="store_true", help="the rows that have bars, without peers")
+    add("--quick", action="store_true", help="the rows that have bars, fp32, without peers")
     add("--only", type=_rows, help="rows: short-1x64,mixed-1x1000,...")
     add("--systems", type=_names, help=f"some of {','.join((*OWN, *NAMES))}")
     add("--precision", type=_precisions, help=f"some of {','.join(MIN_COSINE)}")

@@ -32,6 +32,8 @@ def takes(system: System, row: Row, whole: bool) -> bool:
     precisions are measured where they have bars.
     """
     texts = row.at_once * row.per_request
+    if row.kind not in system.kinds:
+        return False
     if system.name == "bare" and texts == 1:
         return False
     if system.name not in OWN and texts > MAX_PEER_TEXTS:

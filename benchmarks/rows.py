@@ -45,8 +45,8 @@ BARS: Final[Mapping[Row, Mapping[str, float]]] = {
 
 MATRIX: Final = rows(
     *("short-1x1", "short-1x8", "short-1x64", "short-1x1000", "short-32x1", "short-32x8"),
-    *("mixed-1x1", "mixed-1x8", "mixed-1x64", "mixed-1x1000", "mixed-32x1", "mixed-32x8"),
-    *("long-1x1", "long-1x64"),
+    *("mixed-1x1", "mixed-1x8", "mixed-1x64", "mixed-1x1000", "mixed-32x1"),
+    "long-1x64",
 )
 LEVEL: Final = rows("mixed-1x64", "mixed-1x256", "mixed-1x1000", "mixed-1x2000")
 """Throughput has to stay level over these."""

@@ -15,7 +15,7 @@ from benchmarks.closed_loop import Load, LoadError, Plan, Target
 from benchmarks.processes import Meter, awake
 from benchmarks.rows import Row
 from benchmarks.runtimes import Vectors
-from benchmarks.texts import Source, Text, mean_tokens, tokens_of_characters
+from benchmarks.texts import KINDS, Source, Text, mean_tokens, tokens_of_characters
 
 CLIENT: Final = "client"
 MIN_WARM_UP: Final = 0.5
@@ -44,6 +44,8 @@ class Served:
     """Likely tokens a second, by kind: how many texts are made and how long it warms up."""
     counts: Literal["tokens", "characters"] = "tokens"
     """What the answer's usage says of its input."""
+    kinds: Sequence[str] = KINDS
+    """Of texts that it is asked: a peer may run once for short ones and once for others."""
     rests: bool = False
     """Whether it is stopped (SIGSTOP) while it is not measured."""
 
@@ -91,7 +93,7 @@ class Served:
         """A run with texts enough: where a system is faster than thought, it is run again."""
         plan = Plan(row.per_request, row.at_once, self._warm_up(row), seconds)
         at_once = row.at_once * row.per_request
-        tokens = self.rates[row.kind] * (plan.warm_up + seconds) * MARGIN
+        tokens = self.rates[row.kind] * plan.duration * MARGIN
         count = int(tokens / mean_tokens(row.kind)) + 2 * at_once
         for _ in range(MAX_DOUBLINGS):
             load = closed_loop.run(self.target, self.source.take(row.kind, count), plan)

@@ -20,6 +20,10 @@ class System(Protocol):
     def precision(self) -> str:
         """fp32, bf16 or int8."""
 
+    @property
+    def kinds(self) -> Sequence[str]:
+        """Of texts that it is measured with."""
+
     def embed(self, texts: Sequence[Text]) -> Vectors:
         """float32[texts, hidden], normalised or not."""
 

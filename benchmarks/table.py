@@ -127,8 +127,8 @@ def _memory(results: Results) -> str:
 def _notes(results: Results) -> str:
     lines = [f"- bare, {name}: {layout}" for name, layout in results.layouts.items()]
     for name, trials in results.trials.items():
-        tried = ", ".join(f"{trial.setting}: {trial.score:.0f}" for trial in trials)
-        lines.append(f"- {name}, tokens/s by setting (the best was measured): {tried}")
+        tried = "; ".join(f"{trial.setting}: {trial.said}" for trial in trials)
+        lines.append(f"- {name}, tokens/s by setting: {tried}")
     lines += [f"- {name}: cosine at least {value:.5f}" for name, value in results.cosines.items()]
     lines += [f"- left out: {name}: {reason}" for name, reason in results.left_out.items()]
     return "\n".join(lines)

@@ -11,21 +11,21 @@ from benchmarks.peers.in_process import encoding
 from benchmarks.peers.known import IN_PROCESS, IN_PROCESS_LAYOUTS, PEERS, TORCH_TYPES
 from benchmarks.peers.peer import ENVIRONMENTS, Peer, Setting
 from benchmarks.peers.serving import serving
-from benchmarks.peers.tuning import Trial, Tuning
+from benchmarks.peers.tuning import Best, Tuning
 from benchmarks.system import System
-from benchmarks.texts import Source
+from benchmarks.texts import KINDS, Source
 
-GUESS: Final = {"short": 12_000.0, "mixed": 4_000.0, "long": 4_000.0}
+GUESS: Final[dict[str, float]] = {"short": 12_000.0, "mixed": 4_000.0, "long": 4_000.0}
 """Tokens a second of a peer of which nothing is known yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What `Tuning` found of it, and its start at a precision."""
+    """Its settings at their best, by what they are best for, and its start at a precision."""
 
     precisions: Sequence[str]
-    best: Trial
-    start: Callable[[str], AbstractContextManager[System]]
+    best: Sequence[Best]
+    start: Callable[[Best, str], AbstractContextManager[System]]
 
 
 def chosen(name: str, model: Path, source: Source, tuning: Tuning) -> Chosen:
@@ -42,23 +42,22 @@ def _environment(name: str) -> str:
 
 
 def _in_process(model: Path, source: Source, tuning: Tuning) -> Chosen:
-    def start(setting: Setting) -> AbstractContextManager[System]:
-        return encoding(setting, "fp32", model, source)
+    def start(best: Best, precision: str) -> AbstractContextManager[System]:
+        return encoding(best.setting, best.kinds, precision, model, source)
 
-    best = tuning.best(IN_PROCESS, IN_PROCESS_LAYOUTS, start)
-    return Chosen(
-        tuple(TORCH_TYPES), best, lambda precision: encoding(best.setting, precision, model, source)
+    best = tuning.best(
+        IN_PROCESS, IN_PROCESS_LAYOUTS, lambda setting: start(_guess(setting), "fp32")
     )
+    return Chosen(tuple(TORCH_TYPES), best, start)
 
 
 def _served(peer: Peer, model: Path, source: Source, tuning: Tuning) -> Chosen:
-    def start(setting: Setting) -> AbstractContextManager[System]:
-        return serving(peer, setting, "fp32", model, source, GUESS)
+    def start(best: Best, precision: str) -> AbstractContextManager[System]:
+        return serving(peer, best, precision, model, source)
 
-    best = tuning.best(peer.name, peer.layouts, start)
-    rates = {**best.rates, "long": best.rates["mixed"]}
-    return Chosen(
-        peer.precisions,
-        best,
-        lambda precision: serving(peer, best.setting, precision, model, source, rates),
-    )
+    best = tuning.best(peer.name, peer.layouts, lambda setting: start(_guess(setting), "fp32"))
+    return Chosen(peer.precisions, best, start)
+
+
+def _guess(setting: Setting) -> Best:
+    return Best(setting, KINDS, GUESS)

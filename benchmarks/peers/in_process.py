@@ -32,6 +32,7 @@ class InProcess:
     setting: Setting
     process: subprocess.Popen[str]
     source: Source
+    kinds: Sequence[str]
     name: str = IN_PROCESS
 
     def measure(self, row: Row, number: int, seconds: float) -> Cell:
@@ -76,11 +77,13 @@ class InProcess:
 
 
 @contextmanager
-def encoding(setting: Setting, precision: str, model: Path, source: Source) -> Iterator[InProcess]:
+def encoding(
+    setting: Setting, kinds: Sequence[str], precision: str, model: Path, source: Source
+) -> Iterator[InProcess]:
     """The process, ready once it answers."""
     log = ENVIRONMENTS / f"{IN_PROCESS}.log"
     launch = encode_program(setting, precision, model)
     with started(launch, log, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        system = InProcess(precision, setting, process, source)
+        system = InProcess(precision, setting, process, source, kinds)
         system.embed(source.take("short", 1))
         yield system

@@ -16,7 +16,8 @@ ROOT: Final = Path(__file__).parents[2]
 ENVIRONMENTS: Final = ROOT / ".cache" / "bench"
 PROGRAMS: Final = Path(__file__).with_name("programs")
 BATCH_SIZES: Final = (4, 8, 16, 32)
-STOP_TIMEOUT: Final = 20.0
+STOP_TIMEOUT: Final = 5.0
+"""Seconds to end in order; then it is killed."""
 OFFLINE: Final = {
     "HF_HUB_OFFLINE": "1",
     "DO_NOT_TRACK": "1",

@@ -4,14 +4,15 @@ import http.client
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from benchmarks.closed_loop import LoadError, Target
 from benchmarks.peers.known import SERVED_NAME
-from benchmarks.peers.peer import ENVIRONMENTS, Peer, Setting, started
+from benchmarks.peers.peer import ENVIRONMENTS, Peer, started
+from benchmarks.peers.tuning import Best
 from benchmarks.served import Served
 from benchmarks.texts import Source
 from triptych_local.ports import choose
@@ -23,23 +24,19 @@ PATH: Final = "/v1/embeddings"
 
 @contextmanager
 def serving(
-    peer: Peer,
-    setting: Setting,
-    precision: str,
-    model: Path,
-    source: Source,
-    rates: Mapping[str, float],
+    peer: Peer, best: Best, precision: str, model: Path, source: Source
 ) -> Iterator[Served]:
     """A peer that answers. Raises LoadError where it does not come to that."""
     target = Target(choose(1)[0], PATH, SERVED_NAME)
-    launch = peer.launch(setting, precision, target.port, model)
+    launch = peer.launch(best.setting, precision, target.port, model)
     log = ENVIRONMENTS / f"{peer.name}.log"
     with started(launch, log) as process:
         _wait(process, target, peer.name)
         yield Served(
-            *(peer.name, precision, target, {peer.name: process.pid}, source, rates),
+            *(peer.name, precision, target, {peer.name: process.pid}, source, best.rates),
             counts="characters",
             rests=True,
+            kinds=best.kinds,
         )
 
 

@@ -21,8 +21,16 @@ from benchmarks.texts import (
 )
 
 SAID = {
-    "answers": 90, "failures": 0, "counted": 1080, "exhausted": 0, "run_us": 3_000_000,
-    "socket_errors": 0, "timeouts": 0, "p50": 6400, "p95": 8500, "p99": 10300,
+    "answers": 90,
+    "failures": 0,
+    "counted": 1080,
+    "exhausted": 0,
+    "run_us": 3_000_000,
+    "socket_errors": 0,
+    "timeouts": 0,
+    "p50": 6400,
+    "p95": 8500,
+    "p99": 10300,
 }
 
 
@@ -101,6 +109,11 @@ def test_wrk_counts_what_was_answered() -> None:
 def test_a_run_with_failures_does_not_count(wrong: dict[str, int]) -> None:
     with pytest.raises(LoadError):
         parse(f"\nRESULT {json.dumps(SAID | wrong)}\n", cpu=0.1)
+
+
+def test_texts_that_ran_out_are_told() -> None:
+    load = parse(f"\nRESULT {json.dumps(SAID | {'answers': 0, 'exhausted': 1})}\n", cpu=0.1)
+    assert load.exhausted
 
 
 def test_a_run_without_a_result_does_not_count() -> None:
