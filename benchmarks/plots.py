@@ -15,4 +15,5 @@ def draw(results: Path) -> int:
     if not python.exists():
         sys.stderr.write("no plots: their environment is not installed\n")
         return 0
-    return subprocess.run([python, PROGRAM, results], check=False).returncode  # noqa: S603
+    # -P: the modules beside the program are not its own, and one has the name of a standard one
+    return subprocess.run([python, "-P", PROGRAM, results], check=False).returncode  # noqa: S603
