@@ -19,6 +19,7 @@ from benchmarks.cell import Cell
 from benchmarks.processes import Meter
 from benchmarks.rows import Row
 from benchmarks.runtimes import Graph, Run, Vectors, graphs, open_graph
+from benchmarks.system import BARE
 from benchmarks.texts import KINDS, Ids, Source, Text, mean_tokens
 from triptych_bundles.manifest import Bundle
 from triptych_servicekit.cores import available_cores
@@ -81,7 +82,7 @@ class Bare:
     source: Source
     idle: Mapping[str, int] = field(default_factory=dict)
     """Pids of what must do nothing meanwhile; the processor time that it takes is written down."""
-    name: str = "bare"
+    name: str = BARE
     kinds: Sequence[str] = KINDS
     layouts: dict[str, Layout] = field(default_factory=dict)
     rates: dict[str, float] = field(default_factory=dict)

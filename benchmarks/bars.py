@@ -1,6 +1,7 @@
 """Every bar there is, from what was measured."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from benchmarks import report
 from benchmarks.report import Bar, Spread, System
@@ -19,10 +20,9 @@ from benchmarks.rows import (
     Row,
 )
 from benchmarks.single import Single, median
+from benchmarks.system import BARE, OWN, PLATFORM
 
-PLATFORM = "platform"
-OWN = (PLATFORM, "bare")
-REPLICATED = "platform, 2 encoders"
+REPLICATED: Final = f"{PLATFORM}, 2 encoders"
 
 
 def bars(results: Results) -> list[Bar]:
@@ -41,7 +41,7 @@ def bars(results: Results) -> list[Bar]:
 def _over_bare(results: Results) -> Iterator[Bar]:
     for row, limits in BARS.items():
         for precision, limit in limits.items():
-            over, under = (PLATFORM, precision), ("bare", precision)
+            over, under = (PLATFORM, precision), (BARE, precision)
             found = report.ratio(results.cells, row.name, over, under)
             if found:
                 yield Bar(f"{row.name} {precision} over bare", found.median, limit)

@@ -8,6 +8,7 @@ from benchmarks.replicas import doubled
 from benchmarks.results import Results
 from benchmarks.rows import LEVEL, Row
 from benchmarks.served import Served
+from benchmarks.system import PLATFORM
 
 REPLICA_ROWS = (Row("short", 1, 64), Row("mixed", 1, 64))
 
@@ -20,7 +21,7 @@ def run(options: Options, lineup: Lineup, results: Results) -> None:
     for served in lineup.served:
         latency.loaded(served, results)
     for served in lineup.served:
-        if served.name == "platform" and served.precision == "fp32":
+        if served.name == PLATFORM and served.precision == "fp32":
             _level(options, served, results)
             _replicas(options, lineup, served, results)
 

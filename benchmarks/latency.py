@@ -12,6 +12,7 @@ from benchmarks.progress import say
 from benchmarks.results import OpenLoop, Results
 from benchmarks.rows import BAR_LOAD, Row
 from benchmarks.served import Served
+from benchmarks.system import PLATFORM
 from benchmarks.texts import mean_tokens
 
 REPEATS: Final = 5
@@ -37,8 +38,8 @@ def alone(systems: Sequence[Served], bare: Bare, results: Results) -> None:
 def loaded(served: Served, results: Results) -> None:
     """The open loop, at shares of what the closed loop showed to be the most."""
     rng = np.random.default_rng(served.source.seed)
-    shares = LOADS if served.name == "platform" else (BAR_LOAD,)
-    for number in range(ROUNDS if served.name == "platform" else 1):
+    shares = LOADS if served.name == PLATFORM else (BAR_LOAD,)
+    for number in range(ROUNDS if served.name == PLATFORM else 1):
         for kind, row in SATURATION.items():
             most = report.rate(results.cells, row.name, (served.name, served.precision))
             for share in shares if most and kind in served.kinds else ():

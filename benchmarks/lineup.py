@@ -18,7 +18,7 @@ from benchmarks.progress import say
 from benchmarks.results import Results
 from benchmarks.runtimes import Vectors, graphs
 from benchmarks.served import Served
-from benchmarks.system import System
+from benchmarks.system import BARE, PLATFORM, System
 from benchmarks.texts import KINDS, Source, Text, Words
 from triptych_bundles.manifest import Bundle
 from triptych_bundles.repository import Repository
@@ -74,9 +74,9 @@ class Lineup:
             self.results.left_out[precision] = reason
             return
         bare = self._bare(precision)
-        if "bare" in self.options.systems:
+        if BARE in self.options.systems:
             self.keep(bare)
-        if "platform" in self.options.systems:
+        if PLATFORM in self.options.systems:
             self._add_platform(precision, bare)
 
     def add_peers(self) -> None:

@@ -9,11 +9,11 @@ from typing import Final
 from benchmarks.equality import MIN_COSINE
 from benchmarks.peers.known import NAMES
 from benchmarks.rows import BARS, MATRIX, Row
+from benchmarks.system import OWN
 
 ROUNDS: Final = 3
 SECONDS: Final = 2.2
 QUICK_PRECISIONS: Final = ("fp32",)
-OWN: Final = ("platform", "bare")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Final
 
 from benchmarks.closed_loop import Target
 from benchmarks.served import Served
+from benchmarks.system import PLATFORM
 from benchmarks.texts import Source
 from triptych_encoder.settings import Runtime
 from triptych_local.session import Session, running
@@ -30,7 +31,7 @@ def platform(
 ) -> Iterator[tuple[Session, Served]]:
     """A platform on free ports, at one precision."""
     with running(repository, {**PATIENT, **chosen(precision)}) as session:
-        yield session, served("platform", precision, session, source, rates)
+        yield session, served(PLATFORM, precision, session, source, rates)
 
 
 def chosen(precision: str) -> dict[str, str]:

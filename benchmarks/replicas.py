@@ -11,16 +11,14 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
 
+from benchmarks.bars import REPLICATED
 from benchmarks.closed_loop import LoadError, Target
 from benchmarks.platform import MODEL, PATH, PATIENT, chosen
 from benchmarks.served import Served
 from triptych_local.ports import LOOPBACK, choose
 from triptych_local.session import INTERVAL, READY_TIMEOUT, STOP_TIMEOUT, Session
 from triptych_local.settings import inherited
-
-NAME: Final = "platform, 2 encoders"
 
 
 @contextlib.contextmanager
@@ -39,7 +37,7 @@ def doubled(session: Session, repository: Path, served: Served) -> Iterator[Serv
     ):
         roots = {**served.roots, "gateway": gateway, "encoder 2": second}
         target = Target(port, PATH, MODEL)
-        yield Served(NAME, served.precision, target, roots, served.source, served.rates)
+        yield Served(REPLICATED, served.precision, target, roots, served.source, served.rates)
 
 
 @contextlib.contextmanager

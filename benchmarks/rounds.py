@@ -7,9 +7,7 @@ from benchmarks.options import Options
 from benchmarks.progress import say
 from benchmarks.results import Results
 from benchmarks.rows import BARS, MAX_PEER_TEXTS, Row
-from benchmarks.system import System
-
-OWN = ("platform", "bare")
+from benchmarks.system import BARE, OWN, System
 
 
 def run(options: Options, systems: Sequence[System], results: Results) -> None:
@@ -34,7 +32,7 @@ def takes(system: System, row: Row, whole: bool) -> bool:
     texts = row.at_once * row.per_request
     if row.kind not in system.kinds:
         return False
-    if system.name == "bare" and texts == 1:
+    if system.name == BARE and texts == 1:
         return False
     if system.name not in OWN and texts > MAX_PEER_TEXTS:
         return False

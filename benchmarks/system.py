@@ -1,12 +1,16 @@
 """What is measured, whatever it is."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from benchmarks.cell import Cell
 from benchmarks.rows import Row
 from benchmarks.runtimes import Vectors
 from benchmarks.texts import Text
+
+PLATFORM: Final = "platform"
+BARE: Final = "bare"
+OWN: Final = (PLATFORM, BARE)
 
 
 class System(Protocol):

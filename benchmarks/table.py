@@ -8,6 +8,7 @@ from benchmarks.cell import Cell
 from benchmarks.report import Spread, System
 from benchmarks.results import OpenLoop, Results
 from benchmarks.single import Single, median
+from benchmarks.system import BARE, PLATFORM
 
 
 def render(results: Results) -> str:
@@ -49,7 +50,7 @@ def _rates(cells: Sequence[Cell]) -> str:
 
 def _rate_line(cells: Sequence[Cell], row: str, system: System) -> str:
     rate = report.rate(cells, row, system)
-    over = None if system[0] == "bare" else report.ratio(cells, row, system, ("bare", system[1]))
+    over = None if system[0] == BARE else report.ratio(cells, row, system, (BARE, system[1]))
     found = report.of(cells, row, system).values()
     latencies = [_milliseconds([getattr(cell, name) for cell in found]) for name in LATENCIES]
     return table_line(row, *system, spread(rate, "{:,.0f}"), spread(over, "{:.3f}"), *latencies)
@@ -68,7 +69,7 @@ def _cores(cells: Sequence[Cell]) -> str:
     lines = ["| row | system | cores busy, by process |", "|---|---|---|"]
     for row in report.names(cells):
         for system in systems(cells, row):
-            if system[0] != "bare":
+            if system[0] != BARE:
                 found = list(report.of(cells, row, system).values())
                 lines.append(table_line(row, " ".join(system), _busy(found)))
     return "\n".join(lines)
@@ -137,7 +138,7 @@ def _notes(results: Results) -> str:
 def systems(cells: Iterable[Cell], row: str) -> list[System]:
     """Those that have cells of a row, in one order for all rows."""
     found = {(cell.system, cell.precision) for cell in cells if cell.row == row}
-    return sorted(found, key=lambda item: (item[1] != "fp32", item[1], item[0] != "platform", item))
+    return sorted(found, key=lambda item: (item[1] != "fp32", item[1], item[0] != PLATFORM, item))
 
 
 def spread(value: Spread | None, form: str) -> str:
