@@ -1,5 +1,7 @@
 """What a whole run measures besides the rounds: latency, level and memory, replicas."""
 
+from typing import Final
+
 from benchmarks import latency, rounds
 from benchmarks.lineup import Lineup
 from benchmarks.options import Options
@@ -10,7 +12,7 @@ from benchmarks.rows import LEVEL, Row
 from benchmarks.served import Served
 from benchmarks.system import PLATFORM
 
-REPLICA_ROWS = (Row("short", 1, 64), Row("mixed", 1, 64))
+REPLICA_ROW: Final = Row("mixed", 1, 64)
 
 
 def run(options: Options, lineup: Lineup, results: Results) -> None:
@@ -47,8 +49,7 @@ def _replicas(options: Options, lineup: Lineup, served: Served, results: Results
     session = lineup.sessions[served.precision]
     with doubled(session, options.repository, served) as both:
         for number in range(options.rounds):
-            for row in REPLICA_ROWS:
-                for system in (served, both)[:: 1 - 2 * (number % 2)]:
-                    rounds.measure(system, row, number, options.seconds, apart)
+            for system in (served, both)[:: 1 - 2 * (number % 2)]:
+                rounds.measure(system, REPLICA_ROW, number, options.seconds, apart)
     results.replicated += apart.cells
     results.left_out |= apart.left_out

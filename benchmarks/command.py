@@ -17,12 +17,12 @@ def main() -> int:
     asked = options.read()
     results = Results(machine.describe())
     name = results.stem if asked.whole else "partial"
-    try:
-        with ExitStack() as stack:
+    with ExitStack() as stack:
+        try:
             measure(asked, stack, results)
-    finally:  # what was measured is kept, whatever came between
-        results.seconds = elapsed()
-        path = results.write(asked.out, name)
+        finally:  # what was measured is kept, whatever came between and before anything is stopped
+            results.seconds = elapsed()
+            path = results.write(asked.out, name)
     text = table.render(results)
     path.with_suffix(".md").write_text(text)
     sys.stdout.write(text)

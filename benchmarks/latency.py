@@ -17,7 +17,7 @@ from benchmarks.texts import mean_tokens
 
 REPEATS: Final = 5
 KINDS: Final = ("short", "mixed")
-LOADS: Final = (0.4, BAR_LOAD, 0.9)
+LOADS: Final = (0.4, BAR_LOAD)
 """Shares of its own saturation at which the platform's latency is taken; a peer's at BAR_LOAD."""
 SECONDS: Final = 3.0
 """Of arrivals."""

@@ -74,6 +74,16 @@ def ratio(cells: Sequence[Cell], row: str, over: System, under: System) -> Sprea
     return Spread.of(found) if found else None
 
 
+def unrest(cells: Sequence[Cell], reference: str) -> float:
+    """Most over least tokens a second of the system that is the reference, in its worst row.
+
+    It does the same work in every round: well above 1, something else ran on the machine.
+    """
+    keys = {(cell.row, cell.precision) for cell in cells if cell.system == reference}
+    spreads = [rate(cells, row, (reference, precision)) for row, precision in keys]
+    return max((spread.most / spread.least for spread in spreads if spread), default=1.0)
+
+
 def names(cells: Iterable[Cell]) -> list[str]:
     """The rows that were measured, in the order of the first cell of each."""
     return list(dict.fromkeys(cell.row for cell in cells))

@@ -15,7 +15,7 @@ from benchmarks.served import Served
 from benchmarks.texts import Source, Text
 from triptych_servicekit.cores import available_cores
 
-TEXTS: Final = 30
+TEXTS: Final = 20
 """Of a repetition."""
 RECEIVE_BYTES: Final = 65_536
 TIMEOUT: Final = 30.0

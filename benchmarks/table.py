@@ -1,6 +1,7 @@
 """The results as Markdown."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from benchmarks import report
 from benchmarks.bars import bars
@@ -9,6 +10,9 @@ from benchmarks.report import Spread, System
 from benchmarks.results import OpenLoop, Results
 from benchmarks.single import Single, median
 from benchmarks.system import BARE, PLATFORM
+
+MAX_UNREST: Final = 1.15
+"""Of the bare runtime between rounds; a quiet virtual machine stays within it."""
 
 
 def render(results: Results) -> str:
@@ -30,8 +34,17 @@ def _head(results: Results) -> str:
             f"Commit {machine.commit}, Python {machine.python}, {versions};"
             f" flags {' '.join(machine.flags)}; {machine.memory_gibibytes} GiB;"
             f" load average before {machine.load_average}; {results.seconds:.0f} s.",
+            *_warning(report.unrest(results.cells, BARE)),
         )
     )
+
+
+def _warning(unrest: float) -> list[str]:
+    """That the figures say little, where they do."""
+    if unrest <= MAX_UNREST:
+        return []
+    said = f"bare alone differed by a factor of {unrest:.2f} between rounds"
+    return ["", f"**Disturbed: {said}. Measure again on a machine that does nothing else.**"]
 
 
 def _rates(cells: Sequence[Cell]) -> str:

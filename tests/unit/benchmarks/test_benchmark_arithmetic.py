@@ -32,6 +32,13 @@ def test_a_ratio_leaves_out_rounds_that_one_of_them_lacks() -> None:
     assert report.ratio(cells, "mixed-1x8", PLATFORM, BARE) is None
 
 
+def test_a_machine_that_is_not_alone_shows_in_the_bare_runtime() -> None:
+    cells = [cell("platform", 0, 100), cell("platform", 1, 900)]
+    assert report.unrest(cells, "bare") == 1.0
+    cells += [cell("bare", 0, 200), cell("bare", 1, 500)]
+    assert report.unrest(cells, "bare") == 2.5
+
+
 @pytest.mark.parametrize(
     ("bar", "met"),
     [
