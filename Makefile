@@ -12,7 +12,7 @@ MODEL := all-minilm-l6-v2
 PRECISION := $(or $(TRIPTYCH_RUNTIME_PRECISION),fp32)
 
 REPOSITORY := $(abspath $(or $(TRIPTYCH_MODELS_REPOSITORY),model-repository))
-SOURCES := libs services models deploy tests
+SOURCES := libs services models deploy tests benchmarks
 PYTEST := .venv/bin/pytest
 
 # An environment is older than what it was made from, or it is left alone: no second start waits
@@ -98,9 +98,36 @@ stubs: $(DEVELOPMENT) ## generate the Python of protos/ anew, and a wheel of it 
 docs: $(DEVELOPMENT) ## write docs/settings.md from the code
 	.venv/bin/python docs/write_settings.py
 
+BENCH = .venv/bin/python -m benchmarks --repository $(REPOSITORY)
+BENCH_READY := $(DEVELOPMENT) $(BUNDLE) $(or $(shell command -v wrk),.cache/bench/.wrk)
+BENCH_ENVIRONMENTS := $(patsubst benchmarks/environments/%.txt,.cache/bench/%/.installed,\
+	$(wildcard benchmarks/environments/*.txt))
+ONNX := .cache/bench/onnx/model.onnx
+
 .PHONY: bench
-bench: $(DEVELOPMENT) $(BUNDLE) ## useful tokens a second, the platform over the bare runtime, interleaved
-	.venv/bin/python benchmarks/useful_tokens.py --repository $(REPOSITORY)
+bench: $(BENCH_READY) $(BENCH_ENVIRONMENTS) $(ONNX) ## platform, bare runtime and peers under load, into benchmarks/results; ARGS="--help" tells more
+	$(BENCH) --out benchmarks/results $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: $(BENCH_READY) ## platform over bare runtime in the rows that have bars, in two minutes
+	$(BENCH) --quick $(ARGS)
+
+.cache/bench/.wrk:
+	@if [ "$$(id -u)" -ne 0 ]; then echo 'The load client is missing: apt-get install wrk' >&2; exit 1; fi
+	apt-get install -y -qq wrk || { apt-get update -qq && apt-get install -y -qq wrk; }
+
+# torch by pip and first: what depends on it would otherwise choose its build
+$(BENCH_ENVIRONMENTS): .cache/bench/%/.installed: benchmarks/environments/%.txt | $(UV_READY)
+	rm -rf $(@D) && .uv/bin/python -m venv $(@D)
+	if grep '^torch==' $< >$(@D)/torch.txt; then \
+		$(@D)/bin/pip install --quiet --disable-pip-version-check -r $(@D)/torch.txt; fi
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(ONNX): | $(BUNDLE) .cache/bench/infinity/.installed
+	rm -rf $(@D)
+	HF_HUB_OFFLINE=1 .cache/bench/infinity/bin/optimum-cli export onnx --task feature-extraction \
+		--library transformers --model $(REPOSITORY)/.cache/gt-$(MODEL)-* $(@D)
 
 PARITY_READY := .cache/parity-env/.installed-torch-2.13.0-transformers-5.23.0
 

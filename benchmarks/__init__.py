@@ -1,0 +1,1 @@
+"""What the platform costs over the bare runtime, and what it is ahead of its peers."""
