@@ -52,8 +52,8 @@ def split_rows(rows: NDArray[Any], sizes: Sequence[int]) -> list[NDArray[Any]]:
 def sum_runs(values: NDArray[np.int32], sizes: Sequence[int]) -> list[int]:
     """Sums of `values`, so many for each entry."""
     sums = np.concatenate(([0], np.cumsum(values, dtype=np.int64)))
-    sums_at_ends: NDArray[np.int64] = sums[np.cumsum(sizes)]
-    return np.diff(sums_at_ends, prepend=0).tolist()
+    runs: list[int] = np.diff(sums[np.cumsum(sizes)], prepend=0).tolist()
+    return runs
 
 
 def _divide_entities(result: Entities, counts: Sequence[int]) -> Iterable[Entities]:

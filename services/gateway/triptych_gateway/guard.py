@@ -221,7 +221,9 @@ class Guard(Asking):
         def ask(to: Target, good: Sequence[Input]) -> Awaitable[Analyzed]:
             return self.platform.analyze(to.model, good, text, tasks(to), origin)
 
-        results = [empty_result(target.model, task) for task in planned]
-        nothing = partial(Analyzed, model=target.model, results=results)
+        def nothing(**rest: Any) -> Analyzed:
+            results = [empty_result(target.model, task) for task in planned]
+            return Analyzed(model=target.model, results=results, **rest)
+
         found = await self.each(target, inputs, names, ask, nothing, all_or_none)
         return found.quoting(inputs)

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from triptych_gateway.columns import divide, embedding_width, empty_result, join_results
+from triptych_gateway.columns import (
+    divide,
+    embedding_width,
+    empty_result,
+    join_results,
+    sum_runs,
+)
 from triptych_gateway.local_bundles import local_bundle, local_head
 from triptych_gateway.tasks import (
     ChosenHead,
@@ -32,6 +38,10 @@ def names(result: object) -> list[tuple[int, str]]:
     assert isinstance(result, Entities)
     pairs = zip(result.item_index.tolist(), result.label_id.tolist(), strict=True)
     return [(item, result.labels[label]) for item, label in pairs]
+
+
+def test_runs_are_summed_whether_they_have_values_or_not() -> None:
+    assert sum_runs(column(3, 4, 5, 6), [0, 2, 0, 1, 1, 0]) == [0, 7, 0, 5, 6, 0]
 
 
 def test_entities_go_to_the_request_of_their_item() -> None:

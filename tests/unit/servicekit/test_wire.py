@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from triptych.v1 import types_pb2 as types
 from triptych_servicekit import errors
 from triptych_servicekit.callers import read_callers
+from triptych_servicekit.durations import set_seconds
 from triptych_servicekit.status import GRPC_CODES, HTTP_STATUS, from_status, to_status
 from triptych_servicekit.tensors import DTYPES, FLOATS, from_tensor, to_tensor
 
@@ -108,3 +110,11 @@ def test_contexts_are_runs_over_the_items() -> None:
     assert len(first.request_id) == 128
     with pytest.raises(errors.InvalidArgument, match="adds up to 5, the request has 6"):
         read_callers([soon, types.CallContext(item_count=3)], 6, Call(9), 60)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-9, 0.25, 59.999_999_9, 60.0, 3600.5])
+def test_durations_are_the_librarys_own_to_a_nanosecond(seconds: float) -> None:
+    made, own = Duration(), Duration()
+    set_seconds(made, seconds)
+    own.FromNanoseconds(round(seconds * 1e9))
+    assert abs(made.ToNanoseconds() - own.ToNanoseconds()) <= 1

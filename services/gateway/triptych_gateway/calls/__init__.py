@@ -57,7 +57,7 @@ class GrpcCalls:
 
 def _pooled(task: Task) -> Task:
     """The task once pooling is done: whichever it was, what follows is the same."""
-    return replace(task, pooling="") if isinstance(task, EmbedOptions) else task
+    return replace(task, pooling="") if isinstance(task, EmbedOptions) and task.pooling else task
 
 
 __all__ = ["GrpcCalls"]
