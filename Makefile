@@ -45,7 +45,8 @@ run: $(if $(filter-out fp32,$(PRECISION)),$(OPENVINO),$(RUNTIME)) $(BUNDLE) $(HE
 	@exec .venv/bin/triptych-local --repository $(REPOSITORY)
 
 .PHONY: bundle
-bundle: $(BUNDLE) $(HEADS) ## fetch and compile the default model into model-repository/, with its heads
+bundle: $(BUNDLE) $(HEADS) ## fetch and compile the default model into model-repository/, with its heads; PRECISION=int8 adds int8 to it
+	$(if $(PRECISION),.venv/bin/triptych-models compile --precision $(PRECISION) --replace)
 
 .PHONY: test
 test: $(DEVELOPMENT) $(BUNDLE) $(HEADS) ## unit and integration tests; those marked `data` where TRIPTYCH_TEST_DATA is set

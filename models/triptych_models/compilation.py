@@ -1,9 +1,10 @@
 """From a source to a bundle in the repository, verified before anybody can see it."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
-from triptych_bundles import Bundle
+from triptych_bundles import INT8_GRAPHS, Bundle
 from triptych_models.facts import GRAPH, SEQUENCE_TASKS, TEXTS, VECTORS, bundle_facts
 from triptych_models.golden import GoldenFiles, computed, reference_texts
 from triptych_models.graph import padded_graph
@@ -11,11 +12,19 @@ from triptych_models.head import INPUT, write_head, write_head_golden
 from triptych_models.manifest import write_manifest
 from triptych_models.plan import Plan
 from triptych_models.progress import Say
+from triptych_models.quantization import calibration_texts, int8_graphs, measure_int8
 from triptych_models.reference import ReferenceEncoder, reference_outputs
 from triptych_models.sources.folder import CARD, WEIGHTS
-from triptych_models.tokenization import check_tokenizer, encode, load_tokenizer, plain_tokenizer
+from triptych_models.tokenization import (
+    check_tokenizer,
+    encode,
+    load_tokenizer,
+    plain_tokenizer,
+    special_tokens,
+)
 from triptych_models.versions import put_version
 from triptych_models.weights import (
+    Linear,
     Tensors,
     classifier_weights,
     encoder_weights,
@@ -48,15 +57,40 @@ def _write(plan: Plan, folder: Path, say: Say) -> None:
     golden = _golden(plan, folder, tensors, say)
     (folder / TEXTS).write_bytes(golden.texts)
     (folder / VECTORS).write_bytes(golden.vectors)
-    write_manifest(folder, bundle_facts(plan, golden.source))
+    measured: Mapping[str, object] = {}
+    if plan.int8_min_cosine is not None:
+        measured = _quantize(plan, folder, tensors, golden, say)
+    write_manifest(folder, bundle_facts(plan, golden.source) | measured)
 
 
 def _graph(plan: Plan, tensors: Tensors) -> bytes:
-    weights, classifier = encoder_weights(tensors, plan.config), None
-    if plan.task == "tag":
-        classifier = token_classifier_weights(tensors, plan.config, len(plan.labels))
-    graph = padded_graph(weights, plan.config, classifier)
+    weights = encoder_weights(tensors, plan.config)
+    graph = padded_graph(weights, plan.config, _token_classifier(plan, tensors))
     return bytes(graph.SerializeToString(deterministic=True))
+
+
+def _token_classifier(plan: Plan, tensors: Tensors) -> Linear | None:
+    if plan.task != "tag":
+        return None
+    return token_classifier_weights(tensors, plan.config, len(plan.labels))
+
+
+def _quantize(
+    plan: Plan, folder: Path, tensors: Tensors, golden: GoldenFiles, say: Say
+) -> Mapping[str, object]:
+    """Write the graphs in int8; what bundle.yaml says of them and of their precision."""
+    tokenizer = load_tokenizer(folder / TOKENIZER, plan.settings.max_length)
+    sequences = encode(tokenizer, calibration_texts(special_tokens(tokenizer)))
+    say(f"quantizing to int8, calibrated on {len(sequences)} texts")
+    classifier = _token_classifier(plan, tensors)
+    weights = encoder_weights(tensors, plan.config)
+    graphs = {"cpu-fp32": GRAPH}
+    for variant, model in int8_graphs(weights, plan.config, classifier, sequences).items():
+        graphs[variant] = f"model-{variant}.onnx"
+        (folder / graphs[variant]).write_bytes(model.SerializeToString(deterministic=True))
+    paths = [folder / graphs[variant] for variant in INT8_GRAPHS]
+    record = measure_int8(plan, paths, golden, say)
+    return {"graphs": graphs, "precisions": {"int8": record}}
 
 
 def _golden(plan: Plan, folder: Path, tensors: Tensors, say: Say) -> GoldenFiles:

@@ -4,6 +4,7 @@ ModelError
 ├── FetchError
 ├── UnsupportedModel
 ├── GoldenMismatch
+├── ImpreciseModel
 ├── TrainingDataError
 └── BundleExists
 """
@@ -23,6 +24,10 @@ class UnsupportedModel(ModelError):
 
 class GoldenMismatch(ModelError):
     """Token ids or vectors on this machine differ from the golden ones."""
+
+
+class ImpreciseModel(ModelError):
+    """In fewer bits the model's vectors are farther from those of fp32 than is allowed."""
 
 
 class TrainingDataError(ModelError):

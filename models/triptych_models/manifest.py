@@ -23,8 +23,8 @@ _HEADER = """\
 # written only where there are some: every other bundle keeps its bytes, and so its digest
 _PRECISIONS_HEADER = """\
 #
-# precisions   how close each comes to fp32, over so many texts apart from those it was made with
-#   min_cosine     least cosine of a pooled vector to its golden one, else a backend may not serve
+# precisions   how close the own pooling comes to fp32, on texts that it was not calibrated with
+#   min_cosine     least cosine of a vector to its golden one, else a backend may not serve
 #   worst_cosine, mean_cosine   what was measured, each text alone and in padded batches
 #   batch_cosine   least cosine of a text's vector among batch mates to its vector alone
 #   scores         of tasks on the same texts: in fp32, and the precision's own

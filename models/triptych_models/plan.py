@@ -16,6 +16,8 @@ from triptych_models.sources.folder import WEIGHTS
 
 # raise it with every change of what `compile` writes: a test pins the graph it stands for
 COMPILER_REVISION = 1
+# the same for what `compile --precision int8` writes beside it
+QUANTIZER_REVISION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Plan:
     """sha256 by name."""
     golden: GoldenFiles | None
     """None where the vectors have to be computed."""
+    int8_min_cosine: float | None = None
+    """The floor of the graphs in int8; None: there are none."""
 
     @property
     def task(self) -> Task:
@@ -62,6 +66,8 @@ class Plan:
         }
         if self.classes:
             facts["classes"] = asdict(self.classes)
+        if self.int8_min_cosine is not None:
+            facts["int8"] = [QUANTIZER_REVISION, self.int8_min_cosine]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -24,17 +24,20 @@ _TYPES = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
 
 
 class PaddedGraph:
-    """A session on one core."""
+    """A session on one core, of a file or of a model's bytes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, model: Path | bytes) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         try:
             self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                model if isinstance(model, bytes) else str(model),
+                options,
+                providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # the runtime's own errors share no narrower class
-            raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from error
+            named = "a graph" if isinstance(model, bytes) else model
+            raise ModelError(f"{named}: onnxruntime cannot load it: {error}") from error
         self._inputs = {item.name: _TYPES[item.type] for item in self._session.get_inputs()}
 
     def run(

@@ -39,6 +39,12 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[NDArray[np.int32]
     return [np.array(encoding.ids, np.int32) for encoding in tokenizer.encode_batch(list(texts))]
 
 
+def special_tokens(tokenizer: Tokenizer) -> list[str]:
+    """Such as [MASK], in the order of their ids."""
+    added = sorted(tokenizer.get_added_tokens_decoder().items())
+    return [token.content for _, token in added if token.special]
+
+
 class Vocabulary(Protocol):
     """What is asked of an encoder's configuration."""
 

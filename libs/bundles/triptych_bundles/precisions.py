@@ -9,8 +9,9 @@ from triptych_bundles.fields import Fields
 PRECISIONS = ("bf16", "int8")
 """What a bundle may have been measured in beside fp32, which is what all are held against."""
 INT8_GRAPHS = ("cpu-int8", "cpu-int8-static")
-"""Variants of the graph in int8: activations are scaled as they come, for onnxruntime, or by what
-calibration found, for OpenVINO. In bf16 it is the graph `cpu-fp32` that runs."""
+"""Variants of the graph in int8, both scaled by what calibration found: in onnxruntime's own
+operators, and as pairs of QuantizeLinear and DequantizeLinear for OpenVINO. In bf16 it is the graph
+`cpu-fp32` that runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,10 @@ class PrecisionRecord:
     """
 
     min_cosine: float
-    """Least cosine of a pooled vector to its golden one; a backend below it is refused."""
+    """Least cosine of a vector of the model's own pooling to its golden one; a backend below it is
+    refused."""
     worst_cosine: float
-    """Of the pooled vectors of `texts`, each alone and in padded batches."""
+    """Of the vectors of so many `texts`, each alone and in padded batches."""
     mean_cosine: float
     texts: int
     batch_cosine: float

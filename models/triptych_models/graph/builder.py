@@ -13,6 +13,8 @@ from triptych_models.errors import UnsupportedModel
 # both pinned: a graph's bytes, and so a bundle's digest, must not change with the onnx release
 OPSET = 17
 IR_VERSION = 8
+# the only one that onnxruntime's own operators have
+CUSTOM_OPSET = 1
 # what protobuf writes into one file is less than 2 GiB; the nodes of a graph are far below the rest
 MAX_CONSTANT_BYTES = (1 << 31) - (1 << 24)
 
@@ -49,9 +51,13 @@ class GraphBuilder:
         """A shared float32 scalar."""
         return self.constant(f"float32.{value!r}", np.array(value, np.float32))
 
-    def add(self, operator: str, *inputs: str, name: str, **attributes: Attribute) -> str:
-        """Append a node whose only output is called `name`."""
+    def add(
+        self, operator: str, *inputs: str, name: str, domain: str = "", **attributes: Attribute
+    ) -> str:
+        """Append a node whose only output is called `name`; an input "" is left out."""
         node = helper.make_node(operator, inputs, [name], f"{name}:{operator}")
+        if domain:  # set though empty, it would be written
+            node.domain = domain
         node.attribute.extend(helper.make_attribute(*pair) for pair in sorted(attributes.items()))
         self._nodes.append(node)
         return name
@@ -65,11 +71,13 @@ class GraphBuilder:
     def model(
         self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
     ) -> onnx.ModelProto:
-        """The finished model, checked, in the plain ONNX domain."""
+        """The finished model, checked; in the plain ONNX domain unless a node named another."""
         constants = list(self._constants.values())
         graph = helper.make_graph(self._nodes, "encoder", inputs, outputs, constants)
-        opset = helper.make_opsetid("", OPSET)
-        model = helper.make_model(graph, opset_imports=[opset], producer_name="triptych")
+        others = sorted({node.domain for node in self._nodes} - {""})
+        opsets = [helper.make_opsetid("", OPSET)]
+        opsets += [helper.make_opsetid(domain, CUSTOM_OPSET) for domain in others]
+        model = helper.make_model(graph, opset_imports=opsets, producer_name="triptych")
         model.ir_version = IR_VERSION
         onnx.checker.check_model(model, full_check=True)
         return model

@@ -5,6 +5,8 @@ values come from one matrix product, and the scores' scale is folded into the qu
 """
 
 import math
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 
@@ -18,12 +20,18 @@ from triptych_models.weights import EncoderWeights, Layer, Linear, Norm
 MASKED_SCORE = -1e9
 
 
-class EncoderGraph:
-    """Adds an encoder to a graph."""
+Product: TypeAlias = Callable[[GraphBuilder, str, Linear, str], str]
+"""Adds a matrix product with its bias to a graph, as `add_linear` does: graph, name, weights, value
+in; value out."""
 
-    def __init__(self, graph: GraphBuilder, config: EncoderConfig) -> None:
+
+class EncoderGraph:
+    """Adds an encoder to a graph; how its matrix products are computed is the caller's choice."""
+
+    def __init__(self, graph: GraphBuilder, config: EncoderConfig, product: Product) -> None:
         self._graph = graph
         self._config = config
+        self._product = product
 
     def hidden_states(
         self, weights: EncoderWeights, input_ids: str, token_type_ids: str, mask: str, name: str
@@ -104,7 +112,7 @@ class EncoderGraph:
         return self._graph.add("Transpose", split, name=f"{value}.heads", perm=order)
 
     def _linear(self, name: str, linear: Linear, value: str) -> str:
-        return add_linear(self._graph, name, linear, value)
+        return self._product(self._graph, name, linear, value)
 
     def _norm(self, name: str, norm: Norm, value: str, output: str = "") -> str:
         constant = self._graph.constant

@@ -1,0 +1,35 @@
+"""The graphs in int8 of an encoder."""
+
+from collections.abc import Mapping, Sequence
+
+import onnx
+
+from triptych_bundles import INT8_GRAPHS
+from triptych_models.config import EncoderConfig
+from triptych_models.graph import padded_graph
+from triptych_models.quantization.calibration import Recorder, calibrate
+from triptych_models.quantization.products import FusedProducts, PairedProducts
+from triptych_models.quantization.recipes import quantize
+from triptych_models.runtime import Ids
+from triptych_models.weights import EncoderWeights, Linear
+
+
+def int8_graphs(
+    weights: EncoderWeights,
+    config: EncoderConfig,
+    token_classifier: Linear | None,
+    sequences: Sequence[Ids],
+) -> Mapping[str, onnx.ModelProto]:
+    """By variant, INT8_GRAPHS: same inputs and outputs as the graph in fp32.
+
+    Tables, normalisation, attention's own products, pooling and the classifier of tokens stay in
+    fp32. `sequences` are the token ids of the calibration's texts.
+    """
+    recorder = Recorder()
+    seen = calibrate(weights, config, recorder, sequences)
+    quantized = {name: quantize(recorder.linears[name], seen[name]) for name in seen}
+    products = (FusedProducts(quantized), PairedProducts(quantized))
+    return {
+        variant: padded_graph(weights, config, token_classifier, product)
+        for variant, product in zip(INT8_GRAPHS, products, strict=True)
+    }
