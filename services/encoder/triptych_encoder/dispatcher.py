@@ -117,7 +117,7 @@ class Dispatcher:
             entries = self._batcher.take(lane.queue, lane.costs, idle)
             wanted = partial(self._wanted, time.monotonic())
             if living := [entry for entry in entries if lane.keep(entry, wanted)]:
-                return lane, Batch(living)
+                return lane, Batch(living, lane.costs)
         return None
 
     def _next_lane(self) -> Lane | None:
@@ -168,7 +168,7 @@ class Dispatcher:
         """Run a failed batch entry by entry, so that only the one to blame fails."""
         if len(batch.entries) > 1:
             for entry in batch.entries:
-                await self._run(lane, Batch([entry]))
+                await self._run(lane, Batch([entry], lane.costs))
             return
         for claim in batch.entries[0].claims:
             claim.fail(Internal("the encoder could not run this item"))

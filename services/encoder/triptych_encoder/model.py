@@ -1,7 +1,7 @@
 """A bundle made ready to run: verified, loaded, held against its golden vectors, warmed up."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,7 @@ from triptych_bundles.errors import BundleError
 from triptych_bundles.golden import GoldenVectors, disagreement, read_golden
 from triptych_bundles.manifest import Bundle
 from triptych_bundles.verifying import verify_files
-from triptych_encoder.backend import Backend, PaddedBatch
+from triptych_encoder.backend import Backend, RaggedBatch
 from triptych_encoder.cost import CostModel
 from triptych_encoder.lane import Lane
 from triptych_encoder.outputs import output_widths
@@ -78,13 +78,13 @@ def _check_golden(bundle: Bundle, golden: GoldenVectors, backend: Backend) -> No
     """Encode the golden texts one by one, which warms the runtime up, and compare."""
     names = list(golden.outputs)
     try:
-        runs = [backend.run(_alone(sequence), names) for sequence in golden.sequences()]
+        runs = [backend.run(RaggedBatch.of([one]), names) for one in golden.sequences()]
     except Exception as error:
         graph = bundle.file(bundle.graphs[GRAPH_VARIANT])
         raise BundleError(graph, f"cannot run the golden texts: {_said(error)}") from None
     for position, name in enumerate(names):
-        # logits of tokens are [1, S, labels], everything else is [1, width]
-        rows = [run[position].reshape(-1, run[position].shape[-1]) for run in runs]
+        # of the only sequence: a row of each token for logits of tokens, else one
+        rows = [np.atleast_2d(run[position][0]) for run in runs]
         reason = disagreement(bundle, name, np.concatenate(rows), golden)
         if reason:
             raise BundleError(bundle.path / bundle.golden.vectors, reason)
@@ -96,8 +96,9 @@ def _check_limits(bundle: Bundle, backend: Backend) -> None:
     With a graph of fewer embeddings each such text would be an error of ours, not the caller's.
     """
     length = min(bundle.max_length, LONGEST_TRIED)
+    longest = np.full(length, bundle.vocab_size - 1, np.int32)
     try:
-        backend.run(_alone([bundle.vocab_size - 1] * length), list(bundle.outputs)[:1])
+        backend.run(RaggedBatch.of([longest]), list(bundle.outputs)[:1])
     except Exception as error:
         graph = bundle.file(bundle.graphs[GRAPH_VARIANT])
         tried = f"cannot run {length} tokens of the id {bundle.vocab_size - 1}"
@@ -108,11 +109,6 @@ def _check_limits(bundle: Bundle, backend: Backend) -> None:
 def _said(error: Exception) -> str:
     """What the runtime says, in one line."""
     return " ".join(str(error).split())
-
-
-def _alone(sequence: Sequence[int] | np.ndarray[tuple[int], np.dtype[np.int32]]) -> PaddedBatch:
-    ids = np.asarray(sequence, np.int32)[None]
-    return PaddedBatch(ids, np.ones_like(ids), np.zeros_like(ids))
 
 
 def _type_vocab_size(bundle: Bundle) -> int | None:

@@ -28,10 +28,11 @@ class Batching:
     """How sequences share runs of the graph, and how many may wait."""
 
     max_batch_tokens: int = setting(
-        512,
-        "Most tokens of a run, padding included; a longer sequence runs alone. On a CPU more"
-        " tokens only leave the cache.",
-        minimum=16,
+        0,
+        "Most tokens of a run, padding included; a longer sequence runs alone. 0: what suits the"
+        " device, 512 on a CPU and 16384 on a GPU.",
+        minimum=0,
+        maximum=131_072,
     )
     run_overhead_tokens: int = setting(
         0,
