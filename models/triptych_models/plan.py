@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 from triptych_bundles import NAME_RULE, is_name, sha256_file
 from triptych_models.classes import Classes, Task, read_classes
@@ -16,6 +17,10 @@ from triptych_models.sources.folder import WEIGHTS
 
 # raise it with every change of what `compile` writes: a test pins the graph it stands for
 COMPILER_REVISION = 1
+
+Target = Literal["cpu", "gpu"]
+TARGETS: tuple[Target, ...] = ("cpu", "gpu")
+"""What a bundle is for. One for a GPU serves on a CPU too: it has that graph besides its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Plan:
     """sha256 by name."""
     golden: GoldenFiles | None
     """None where the vectors have to be computed."""
+    target: Target = "cpu"
 
     @property
     def task(self) -> Task:
@@ -62,11 +68,18 @@ class Plan:
         }
         if self.classes:
             facts["classes"] = asdict(self.classes)
+        if self.target != "cpu":
+            facts["target"] = self.target
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def make_plan(
-    source: SourceFolder, name: str, version: str, choices: Choices, task: Task | None = None
+    source: SourceFolder,
+    name: str,
+    version: str,
+    choices: Choices,
+    task: Task | None = None,
+    target: Target = "cpu",
 ) -> Plan:
     """Read a source's small files and hash them all; without a `task` they say which it is."""
     name = name or source.name
@@ -78,4 +91,4 @@ def make_plan(
     classes = read_classes(source.path, task)
     hashes = {file: sha256_file(source.path / file) for file in source.files()}
     golden = None if classes else committed(hashes[WEIGHTS], settings.max_length)
-    return Plan(source, name, version, config, settings, classes, hashes, golden)
+    return Plan(source, name, version, config, settings, classes, hashes, golden, target)

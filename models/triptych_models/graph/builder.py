@@ -1,6 +1,7 @@
 """Collects the nodes and constants of an ONNX graph."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -13,6 +14,9 @@ from triptych_models.errors import UnsupportedModel
 # both pinned: a graph's bytes, and so a bundle's digest, must not change with the onnx release
 OPSET = 17
 IR_VERSION = 8
+# onnxruntime's own operators, of which there has only ever been one version
+CONTRIB = "com.microsoft"
+CONTRIB_VERSION = 1
 # what protobuf writes into one file is less than 2 GiB; the nodes of a graph are far below the rest
 MAX_CONSTANT_BYTES = (1 << 31) - (1 << 24)
 
@@ -49,9 +53,11 @@ class GraphBuilder:
         """A shared float32 scalar."""
         return self.constant(f"float32.{value!r}", np.array(value, np.float32))
 
-    def add(self, operator: str, *inputs: str, name: str, **attributes: Attribute) -> str:
-        """Append a node whose only output is called `name`."""
-        node = helper.make_node(operator, inputs, [name], f"{name}:{operator}")
+    def add(
+        self, operator: str, *inputs: str, name: str, domain: str = "", **attributes: Attribute
+    ) -> str:
+        """Append a node whose only output is called `name`; an input that is left out is empty."""
+        node = helper.make_node(operator, inputs, [name], f"{name}:{operator}", domain=domain)
         node.attribute.extend(helper.make_attribute(*pair) for pair in sorted(attributes.items()))
         self._nodes.append(node)
         return name
@@ -63,23 +69,33 @@ class GraphBuilder:
         return parts
 
     def model(
-        self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
+        self,
+        inputs: Sequence[onnx.ValueInfoProto],
+        outputs: Sequence[onnx.ValueInfoProto],
+        metadata: Mapping[str, str] = MappingProxyType({}),
     ) -> onnx.ModelProto:
-        """The finished model, checked, in the plain ONNX domain."""
+        """The finished model, checked as far as its operators are ONNX's own."""
         constants = list(self._constants.values())
         graph = helper.make_graph(self._nodes, "encoder", inputs, outputs, constants)
-        opset = helper.make_opsetid("", OPSET)
-        model = helper.make_model(graph, opset_imports=[opset], producer_name="triptych")
+        model = helper.make_model(graph, opset_imports=self._opsets(), producer_name="triptych")
         model.ir_version = IR_VERSION
+        helper.set_model_props(model, dict(metadata))
         onnx.checker.check_model(model, full_check=True)
         return model
 
+    def _opsets(self) -> list[onnx.OperatorSetIdProto]:
+        versions = {"": OPSET, CONTRIB: CONTRIB_VERSION}
+        used = {"", *(node.domain for node in self._nodes)}
+        return [helper.make_opsetid(domain, versions[domain]) for domain in sorted(used)]
 
-def integer_input(name: str) -> onnx.ValueInfoProto:
-    """An int32[batch, sequence] input."""
-    return helper.make_tensor_value_info(name, TensorProto.INT32, ["batch", "sequence"])
+
+def integer_input(name: str, *shape: str | int) -> onnx.ValueInfoProto:
+    """An int32 input; strings are dynamic axes, [batch, sequence] where no shape is given."""
+    return helper.make_tensor_value_info(name, TensorProto.INT32, shape or ("batch", "sequence"))
 
 
-def float_output(name: str, *shape: str | int) -> onnx.ValueInfoProto:
-    """A float32 output; strings are dynamic axes."""
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+def float_output(
+    name: str, *shape: str | int, kind: int = TensorProto.FLOAT
+) -> onnx.ValueInfoProto:
+    """An output of floating type, float32 by default; strings are dynamic axes."""
+    return helper.make_tensor_value_info(name, kind, shape)
