@@ -23,7 +23,7 @@ from triptych_bundles import BundleError, Repository
 from triptych_encoder.application import EncoderApplication
 from triptych_encoder.cost import CostModel
 from triptych_encoder.model import load_model
-from triptych_encoder.onnx_backend import OnnxBackend
+from triptych_encoder.runtimes import REFERENCE
 from triptych_encoder.settings import EncoderSettings
 from triptych_models.__main__ import main
 from triptych_servicekit.server import running
@@ -226,7 +226,7 @@ def test_a_spoilt_bundle_is_refused_by_file_and_reason(
     spoilt(good, tmp_path, case)
     _, name, reason = CASES[case]
     with pytest.raises(BundleError) as refused:
-        load_model(Repository(tmp_path).find_model("spoilt"), OnnxBackend, lambda *_: CostModel(16))
+        load_model(Repository(tmp_path).find_model("spoilt"), REFERENCE, lambda *_: CostModel(16))
     assert refused.value.path.name == name
     assert reason in refused.value.reason
     assert refused.value.reason.isprintable(), "a line of a log"

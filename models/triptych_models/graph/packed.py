@@ -30,6 +30,8 @@ from triptych_models.weights import EncoderWeights, Layer, Linear
 
 POSITION_PADDING_ID = "position_padding_id"
 """In the file's metadata where positions are counted from the padding's id on, see `positions`."""
+MAX_LENGTH = "max_length"
+"""In the file's metadata: tokens of the longest sequence that there are positions for."""
 # S is a multiple of it, which a bias needs of the memory-efficient kernel in float32 and float16
 WIDTH_MULTIPLE = 16
 
@@ -106,7 +108,10 @@ def add_token_logits(
 
 def position_metadata(config: EncoderConfig) -> dict[str, str]:
     """What the host must know to number the positions."""
-    return {} if config.padding_id is None else {POSITION_PADDING_ID: str(config.padding_id)}
+    known = {MAX_LENGTH: str(config.max_length)}
+    if config.padding_id is not None:
+        known[POSITION_PADDING_ID] = str(config.padding_id)
+    return known
 
 
 def _inputs(weights: EncoderWeights) -> Sequence[onnx.ValueInfoProto]:

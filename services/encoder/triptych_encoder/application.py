@@ -13,25 +13,26 @@ from triptych_bundles.manifest import Bundle
 from triptych_encoder.admission import Admission
 from triptych_encoder.batcher import Batcher
 from triptych_encoder.costing import Costing
+from triptych_encoder.devices import device_of
 from triptych_encoder.dispatcher import Dispatcher
-from triptych_encoder.model import EncoderModel, OpenBackend, load_model
-from triptych_encoder.onnx_backend import OnnxBackend
+from triptych_encoder.model import EncoderModel, load_model
+from triptych_encoder.runtimes import Device
 from triptych_encoder.servicer import EncoderServicer
 from triptych_encoder.settings import EncoderSettings
 from triptych_encoder.telemetry import EncoderMetrics
-from triptych_servicekit.cores import available_cores
 from triptych_servicekit.model_metrics import ModelMetrics
 from triptych_servicekit.registry import LiveRegistry
 
 
 class EncoderApplication:
-    """See servicekit's Application. `open_backend` is the seam to what runs the graph."""
+    """See servicekit's Application. `device` is what runs the graphs, by default the settings'."""
 
     name = "encoder"
 
-    def __init__(self, settings: EncoderSettings, open_backend: OpenBackend = OnnxBackend) -> None:
+    def __init__(self, settings: EncoderSettings, device: Device | None = None) -> None:
         batching = settings.batching
-        workers = settings.runtime.workers or available_cores()
+        self._device = device or device_of(settings)
+        workers = settings.runtime.workers or self._device.workers
         self._settings = settings
         self._admission = Admission(batching, workers)
         self.metrics = EncoderMetrics()
@@ -41,7 +42,8 @@ class EncoderApplication:
             self.metrics,
             observers=[self._admission.observe],
         )
-        load = partial(load_model, open_backend=open_backend, find_costs=Costing(batching, workers))
+        costing = Costing(batching, workers)
+        load = partial(load_model, runtime=self._device.runtime, find_costs=costing)
         self._models = LiveModels(
             Bundle,
             load,
@@ -65,6 +67,7 @@ class EncoderApplication:
 
     async def start(self) -> None:
         """Load every bundle that may serve; a bundle that may not does not stop the others."""
+        await asyncio.to_thread(self._device.start)
         self._dispatcher.start()
         await self.bundles.start()
 
@@ -81,11 +84,13 @@ class EncoderApplication:
         """End the workers and release the graphs."""
         await self._dispatcher.stop()
         await self.bundles.stop()
+        await asyncio.to_thread(self._device.close)
 
     def dead(self) -> Sequence[str]:
-        """A loop that ended never comes back."""
+        """A loop that ended never comes back, nor does a device that failed."""
         workers = ["a worker has ended"] if self._dispatcher.broken() else []
-        return [*workers, *self.bundles.dead()]
+        device = ["the device has failed"] if self._device.failure else []
+        return [*workers, *device, *self.bundles.dead()]
 
     def unready(self) -> Sequence[str]:
         """Without a model there is nothing to serve."""

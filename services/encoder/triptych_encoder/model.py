@@ -1,8 +1,9 @@
 """A bundle made ready to run: verified, loaded, held against its golden vectors, warmed up."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,17 +13,16 @@ from triptych_bundles.errors import BundleError
 from triptych_bundles.golden import GoldenVectors, disagreement, read_golden
 from triptych_bundles.manifest import Bundle
 from triptych_bundles.verifying import verify_files
-from triptych_encoder.backend import Backend, RaggedBatch
+from triptych_encoder.backend import LOGITS, TOKEN_LOGITS, Backend, RaggedBatch
 from triptych_encoder.cost import CostModel
 from triptych_encoder.lane import Lane
 from triptych_encoder.outputs import output_widths
+from triptych_encoder.runtimes import MIN_COSINES, OpenBackend, Runtime
 
-GRAPH_VARIANT: Final = "cpu-fp32"
 CONFIG: Final = "config.json"
 # Tokens of the longest text that is tried before a model serves: attention grows with its square.
 LONGEST_TRIED: Final = 1024
 
-OpenBackend = Callable[[Path], Backend]
 FindCosts = Callable[[Bundle, str, Backend], CostModel]
 
 
@@ -41,17 +41,17 @@ class EncoderModel:
     pooling: str
 
 
-def load_model(bundle: Bundle, open_backend: OpenBackend, find_costs: FindCosts) -> EncoderModel:
+def load_model(bundle: Bundle, runtime: Runtime, find_costs: FindCosts) -> EncoderModel:
     """Load a bundle. Raises BundleError, naming the file, where it may not serve."""
-    graph = bundle.graphs.get(GRAPH_VARIANT)
+    graph = bundle.graphs.get(runtime.variant)
     if graph is None:
-        raise BundleError(bundle.path, f"has no {GRAPH_VARIANT} graph")
+        raise BundleError(bundle.path, f"has no {runtime.variant} graph")
     verify_files(bundle, [graph, CONFIG, bundle.golden.vectors, bundle.golden.texts])
     golden, type_vocab_size = read_golden(bundle), _type_vocab_size(bundle)
-    backend = _open(bundle.file(graph), open_backend)
+    backend = _open(bundle.file(graph), runtime.open)
     try:
-        _check_golden(bundle, golden, backend)
-        _check_limits(bundle, backend)
+        _check_golden(_at(bundle, golden, runtime.precision), golden, graph, backend)
+        _check_limits(bundle, graph, backend)
         costs = find_costs(bundle, graph, backend)
     except BaseException:
         backend.close()
@@ -74,14 +74,29 @@ def _open(graph: Path, open_backend: OpenBackend) -> Backend:
         raise BundleError(graph, f"cannot be opened: {_said(error)}") from None
 
 
-def _check_golden(bundle: Bundle, golden: GoldenVectors, backend: Backend) -> None:
+def _at(bundle: Bundle, golden: GoldenVectors, precision: str) -> Bundle:
+    """The bundle with what a precision other than fp32 may differ from its golden numbers.
+
+    A vector at cosine c is off by sqrt(2 (1 - c)) of its length. A logit may be off by that share
+    of the largest among the golden ones, since its size says nothing by itself.
+    """
+    record, cosine = bundle.golden, MIN_COSINES.get(precision, 1.0)
+    if cosine >= record.min_cosine:
+        return bundle
+    logits = [array for name, array in golden.outputs.items() if name in (LOGITS, TOKEN_LOGITS)]
+    largest = max((float(np.abs(array).max()) for array in logits), default=0.0)
+    error = max(record.max_logit_error, math.sqrt(2 * (1 - cosine)) * largest)
+    return replace(bundle, golden=replace(record, min_cosine=cosine, max_logit_error=error))
+
+
+def _check_golden(bundle: Bundle, golden: GoldenVectors, graph: str, backend: Backend) -> None:
     """Encode the golden texts one by one, which warms the runtime up, and compare."""
     names = list(golden.outputs)
     try:
         runs = [backend.run(RaggedBatch.of([one]), names) for one in golden.sequences()]
     except Exception as error:
-        graph = bundle.file(bundle.graphs[GRAPH_VARIANT])
-        raise BundleError(graph, f"cannot run the golden texts: {_said(error)}") from None
+        reason = f"cannot run the golden texts: {_said(error)}"
+        raise BundleError(bundle.file(graph), reason) from None
     for position, name in enumerate(names):
         # of the only sequence: a row of each token for logits of tokens, else one
         rows = [np.atleast_2d(run[position][0]) for run in runs]
@@ -90,7 +105,7 @@ def _check_golden(bundle: Bundle, golden: GoldenVectors, backend: Backend) -> No
             raise BundleError(bundle.path / bundle.golden.vectors, reason)
 
 
-def _check_limits(bundle: Bundle, backend: Backend) -> None:
+def _check_limits(bundle: Bundle, graph: str, backend: Backend) -> None:
     """Encode a text as long, of an id as great, as the bundle admits.
 
     With a graph of fewer embeddings each such text would be an error of ours, not the caller's.
@@ -100,10 +115,9 @@ def _check_limits(bundle: Bundle, backend: Backend) -> None:
     try:
         backend.run(RaggedBatch.of([longest]), list(bundle.outputs)[:1])
     except Exception as error:
-        graph = bundle.file(bundle.graphs[GRAPH_VARIANT])
         tried = f"cannot run {length} tokens of the id {bundle.vocab_size - 1}"
         reason = f"{tried}, which bundle.yaml admits: {_said(error)}"
-        raise BundleError(graph, reason) from None
+        raise BundleError(bundle.file(graph), reason) from None
 
 
 def _said(error: Exception) -> str:

@@ -57,8 +57,26 @@ class Batching:
 class Runtime:
     """How the graph is run."""
 
+    device: str = setting(
+        "cpu",
+        "What runs the graphs; cuda needs the image for GPUs and bundles compiled for one.",
+        choices=("cpu", "cuda"),
+    )
     workers: int = setting(
-        0, "Runs at the same time, one thread each; 0: one a core.", minimum=0, maximum=256
+        0,
+        "Runs at the same time, one thread each; 0: one a core, on a GPU two, of which one computes"
+        " while the other is packed and copied.",
+        minimum=0,
+        maximum=256,
+    )
+    gpu_memory_bytes: int = setting(
+        0,
+        "Most memory of the GPU that runs of a model may take, weights aside; 0: four fifths of"
+        " what is free when it is loaded.",
+        minimum=0,
+    )
+    cuda_graphs: bool = setting(
+        True, "Whether runs of up to 4096 tokens are recorded when a model is loaded, and replayed."
     )
     max_token_output_bytes: int = setting(
         16 * groups.MEBIBYTE,
