@@ -1,5 +1,6 @@
 """What goes to the GPU and what comes back, for any batch and any bucket that holds it."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -131,7 +132,7 @@ def test_places_do_not_overlap_and_start_where_kernels_can_read() -> None:
     kind: np.dtype[np.generic] = np.dtype(np.int32)
     found = list(places([("a", (3,), kind), ("b", (5, 7), kind), ("c", (1,), kind)]).values())
     assert [place.start % 256 for place in found] == [0, 0, 0]
-    assert all(one.end <= other.start for one, other in zip(found, found[1:], strict=False))
+    assert all(one.end <= other.start for one, other in itertools.pairwise(found))
 
 
 @pytest.mark.parametrize("shape", [Shape(4096, 43, 96, 43), Shape(100, 7, 16, 7)])
