@@ -52,7 +52,8 @@ class PackedBackend:
         for numbered in enumerate(self._slots):
             self._idle.put(numbered)
         self.description = self._executor.description
-        self.outputs = tuple(self._executor.outputs)
+        self.ports = self._executor.outputs
+        self.outputs = tuple(self.ports)
         self.reads_token_types = TOKEN_TYPES in self._executor.inputs
 
     def _allocate(self, count: int) -> list[Slot]:

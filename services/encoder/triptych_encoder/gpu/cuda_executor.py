@@ -104,11 +104,7 @@ class CudaExecutor:
             # exact where it is used: of ones and zeros, and of what was float16
             "use_tf32": "1",
         }
-        session = onnxruntime.InferenceSession(
-            graph, session_options(), providers=[(PROVIDER, options)], enable_fallback=0
-        )
-        check_provider(session)
-        return session
+        return open_session(graph, options)
 
     def _prepare_thread(self) -> None:
         """The current device and the manner of waiting are a thread's own."""
@@ -214,8 +210,23 @@ def _port(item: onnxruntime.NodeArg) -> Port:
     return Port(axis, int(item.shape[1]), np.dtype(_FLOATS[item.type]))  # type: ignore[arg-type]
 
 
-def session_options() -> onnxruntime.SessionOptions:
-    """Of a session whose graph is run as it was written, by one thread."""
+def open_session(
+    graph: Path | bytes, provider_options: Mapping[str, str]
+) -> onnxruntime.InferenceSession:
+    """A session on the GPU. RuntimeError where it would compute on the CPU instead."""
+    providers = [(PROVIDER, dict(provider_options))]
+    session = onnxruntime.InferenceSession(
+        graph, _session_options(), providers=providers, enable_fallback=0
+    )
+    # a provider that cannot be loaded is left out with no more than a warning
+    active = session.get_providers()
+    if not active or active[0] != PROVIDER:
+        raise RuntimeError(f"{PROVIDER} is not active, only {', '.join(active)}")
+    return session
+
+
+def _session_options() -> onnxruntime.SessionOptions:
+    """The graph is run as it was written, by one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -226,10 +237,3 @@ def session_options() -> onnxruntime.SessionOptions:
     # weights get memory of their size, not a share of what runs take theirs from
     options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     return options
-
-
-def check_provider(session: onnxruntime.InferenceSession) -> None:
-    """RuntimeError where a session fell back to the CPU: the library does that with a warning."""
-    active = session.get_providers()
-    if not active or active[0] != PROVIDER:
-        raise RuntimeError(f"{PROVIDER} is not active, only {', '.join(active)}")

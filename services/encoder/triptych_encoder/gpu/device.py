@@ -11,10 +11,8 @@ from triptych_encoder.gpu.backend import PackedBackend
 from triptych_encoder.gpu.cuda_executor import (
     PROVIDER,
     CudaExecutor,
-    check_provider,
     load_libraries,
-    onnxruntime,
-    session_options,
+    open_session,
 )
 from triptych_encoder.gpu.cudart import CudaRuntime
 from triptych_encoder.gpu.thread import GpuThread
@@ -77,10 +75,7 @@ class Gpu:
 
 def probe_provider() -> None:
     """Compute with the provider. RuntimeError where another computes, or it computes wrongly."""
-    session = onnxruntime.InferenceSession(
-        PROBE, session_options(), providers=[(PROVIDER, {"device_id": "0"})], enable_fallback=0
-    )
-    check_provider(session)
+    session = open_session(PROBE, {"device_id": "0"})
     (answer,) = session.run(["y"], {"x": np.ones(1, np.float32)})
     if answer.tolist() != [2.0]:
         raise RuntimeError(f"{PROVIDER} computes 1 + 1 as {answer.tolist()}")

@@ -122,7 +122,9 @@ def positions(input_ids: Ints, lengths: Ints, padding_id: int | None) -> Ints:
     other = input_ids != padding_id
     counted = np.concatenate([[0], np.cumsum(other, dtype=np.int32)]).astype(np.int32)
     own: Ints = counted[1:] - np.repeat(counted[starts], lengths)
-    return own * other + np.int32(padding_id)
+    own *= other
+    own += np.int32(padding_id)
+    return own
 
 
 def _write_offsets(offsets: Ints, lengths: Ints) -> None:
