@@ -8,6 +8,9 @@ UV_VERSION := 0.13.9
 BUF_VERSION := 1.75.0
 MODEL := all-minilm-l6-v2
 
+# what vectors are computed in, and whether `run` therefore installs OpenVINO
+PRECISION := $(or $(TRIPTYCH_RUNTIME_PRECISION),fp32)
+
 REPOSITORY := $(abspath $(or $(TRIPTYCH_MODELS_REPOSITORY),model-repository))
 SOURCES := libs services models deploy tests
 PYTEST := .venv/bin/pytest
@@ -17,6 +20,7 @@ PYTEST := .venv/bin/pytest
 UV := .uv/bin/uv
 UV_READY := .uv/.installed-$(UV_VERSION)
 RUNTIME := .venv/.synced-runtime
+OPENVINO := .venv/.synced-openvino
 DEVELOPMENT := .venv/.synced-development
 LOCKED := uv.lock $(wildcard pyproject.toml */pyproject.toml */*/pyproject.toml) \
 	libs/contracts/hatch_build.py $(shell find protos -name '*.proto')
@@ -36,7 +40,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-18s%s\n", $$1, $$2}' Makefile
 
 .PHONY: run
-run: $(RUNTIME) $(BUNDLE) $(HEADS) ## start the platform on this machine; Ctrl-C stops it
+run: export TRIPTYCH_RUNTIME_PRECISION := $(PRECISION)
+run: $(if $(filter-out fp32,$(PRECISION)),$(OPENVINO),$(RUNTIME)) $(BUNDLE) $(HEADS) ## start the platform on this machine, PRECISION=fp32|bf16|int8|auto; Ctrl-C stops it
 	@exec .venv/bin/triptych-local --repository $(REPOSITORY)
 
 .PHONY: bundle
@@ -128,9 +133,14 @@ $(RUNTIME): $(LOCKED) | $(UV_READY)
 	$(SYNC) --no-dev
 	@touch $@
 
+$(OPENVINO): $(LOCKED) | $(UV_READY)
+	$(SYNC) --no-dev --extra openvino
+	@touch $@ $(RUNTIME)
+
+# has OpenVINO too, which its tests run
 $(DEVELOPMENT): $(LOCKED) | $(UV_READY)
 	$(SYNC)
-	@touch $@ $(RUNTIME)
+	@touch $@ $(RUNTIME) $(OPENVINO)
 
 # order-only: a newer environment is no reason to compile the same weights again
 $(BUNDLE): | $(RUNTIME)

@@ -44,7 +44,7 @@ def backend(
         return
     gpu = Gpu(workloads.BATCH_TOKENS, slots, 0, record)
     gpu.start()
-    opened = gpu.runtime.open(graph)  # type: ignore[assignment]
+    opened = gpu.open(graph)  # type: ignore[assignment]
     yield opened
     opened.close()
     gpu.close()

@@ -84,6 +84,7 @@ class _OneModel:
         from triptych_encoder.calibration import measure
         from triptych_encoder.dispatcher import Dispatcher, Lane
         from triptych_encoder.model import EncoderModel
+        from triptych_encoder.runtime_metrics import Serving
         from triptych_encoder.telemetry import EncoderMetrics
 
         self._settings = settings
@@ -95,7 +96,8 @@ class _OneModel:
         lane = Lane(backend, longest, costs)
         self._dispatcher.add(lane)
         widths = {name: port.width for name, port in backend.ports.items()}
-        self._model = EncoderModel("random", lane, longest, widths, VOCABULARY, 2, "mean")
+        serving = Serving("random@1", "cuda", "fp16")
+        self._model = EncoderModel("random", lane, longest, widths, VOCABULARY, 2, "mean", serving)
 
     def register(self, server: Any) -> Sequence[str]:
         """Add EncoderService."""

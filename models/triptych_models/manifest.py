@@ -5,7 +5,12 @@ from pathlib import Path
 
 import yaml
 
-from triptych_bundles import MANIFEST_NAME, SCHEMA_VERSION, sha256_file
+from triptych_bundles import (
+    MANIFEST_NAME,
+    PRECISIONS_SCHEMA_VERSION,
+    SCHEMA_VERSION,
+    sha256_file,
+)
 
 _HEADER = """\
 # A Triptych model bundle. Its digest is the sha256 of this file, which pins every other by hash:
@@ -15,6 +20,15 @@ _HEADER = """\
 # golden   texts and vectors that a backend must reproduce before it may serve
 # recipe   sha256 of what this was compiled from
 """
+# written only where there are some: every other bundle keeps its bytes, and so its digest
+_PRECISIONS_HEADER = """\
+#
+# precisions   how close each comes to fp32, over so many texts apart from those it was made with
+#   min_cosine     least cosine of a pooled vector to its golden one, else a backend may not serve
+#   worst_cosine, mean_cosine   what was measured, each text alone and in padded batches
+#   batch_cosine   least cosine of a text's vector among batch mates to its vector alone
+#   scores         of tasks on the same texts: in fp32, and the precision's own
+"""
 
 
 def write_manifest(folder: Path, facts: Mapping[str, object], header: str = _HEADER) -> None:
@@ -23,8 +37,11 @@ def write_manifest(folder: Path, facts: Mapping[str, object], header: str = _HEA
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )
     files = {name: file_facts(folder / name) for name in names}
+    schema = SCHEMA_VERSION
+    if "precisions" in facts:
+        schema, header = PRECISIONS_SCHEMA_VERSION, header + _PRECISIONS_HEADER
     content = yaml.safe_dump(
-        {"schema": SCHEMA_VERSION, **facts, "files": files},
+        {"schema": schema, **facts, "files": files},
         sort_keys=False,
         allow_unicode=True,
         width=100,

@@ -21,8 +21,9 @@ LARGEST = {"gateway": 45e6, "tokenizer": 40e6, "postprocess": 45e6, "encoder": 9
 LARGEST_CONTEXT = 5e6
 
 
-def config(*layers: str) -> dict[str, Any]:
-    text = Project("triptych-e2e-config", layers).compose("config", "--format", "json")
+def config(*layers: str, **environment: str) -> dict[str, Any]:
+    project = Project("triptych-e2e-config", layers, environment)
+    text = project.compose("config", "--format", "json")
     result: dict[str, Any] = json.loads(text)
     return result
 
@@ -56,6 +57,16 @@ def test_the_gpu_layer_reserves_a_device_and_changes_the_runtime(engine: str) ->
     assert encoder["image"].endswith("-gpu")
     (device,) = encoder["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+
+
+def test_another_runtime_is_another_image_of_the_encoder_alone(engine: str) -> None:
+    plain = config()["services"]
+    other = config(ACCELERATOR="openvino", TRIPTYCH_RUNTIME_PRECISION="bf16")["services"]
+    assert [name for name in plain if plain[name] != other[name]] == ["encoder"]
+    encoder = other["encoder"]
+    assert encoder["build"]["args"]["ACCELERATOR"] == "openvino"
+    assert encoder["image"] == f"{plain['encoder']['image']}-openvino"
+    assert encoder["environment"]["TRIPTYCH_RUNTIME_PRECISION"] == "bf16"
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -26,6 +26,7 @@ from tests.integration.test_encoder_outputs import (
 from triptych.v1 import encoder_service_pb2 as pb
 from triptych.v1 import encoder_service_pb2_grpc as rpc
 from triptych.v1 import types_pb2 as types
+from triptych_bundles.manifest import Bundle
 from triptych_encoder.application import EncoderApplication
 from triptych_encoder.backend import RaggedBatch
 from triptych_encoder.gpu.arithmetic_executor import ArithmeticExecutor
@@ -103,7 +104,9 @@ class FailingGpu:
 
     def __init__(self) -> None:
         self.thread = GpuThread()
-        self.runtime = Runtime("arithmetic", FP16, PACKED_GRAPH, self.open)
+
+    def candidates(self, bundle: Bundle) -> list[Runtime]:
+        return [Runtime("arithmetic", FP16, PACKED_GRAPH, self.open)]
 
     @property
     def failure(self) -> str:

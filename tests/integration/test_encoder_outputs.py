@@ -18,6 +18,7 @@ from triptych_encoder.arithmetic_backend import ArithmeticBackend
 from triptych_encoder.batcher import Batcher
 from triptych_encoder.dispatcher import Dispatcher, Lane
 from triptych_encoder.model import EncoderModel
+from triptych_encoder.runtime_metrics import Serving
 from triptych_encoder.servicer import EncoderServicer
 from triptych_encoder.settings import EncoderSettings
 from triptych_encoder.telemetry import EncoderMetrics
@@ -34,6 +35,7 @@ WIDTHS = MappingProxyType(
     {"last_hidden_state": HIDDEN_SIZE, "logits": LABELS, "token_logits": LABELS}
     | {f"pooled.{pooling}": HIDDEN_SIZE for pooling in ("cls", "mean", "last_token")}
 )
+SERVING = Serving("toy@1", "arithmetic", "fp32")
 SEQUENCES = ([1, 2], [3, 4, 5], [6])
 HALF = types.DATA_TYPE_FLOAT16
 
@@ -50,7 +52,7 @@ class ArithmeticApplication:
         self._dispatcher = Dispatcher(Batcher(64), 1, self.metrics)
         lane = Lane(self.backend, 16, self.backend.cost_model(8))
         self._dispatcher.add(lane)
-        self._model = EncoderModel("toy", lane, 16, widths, 100, 2, "mean")
+        self._model = EncoderModel("toy", lane, 16, widths, 100, 2, "mean", SERVING)
 
     def make_backend(self) -> Any:
         """What runs the graph."""

@@ -22,8 +22,8 @@ from triptych.v1 import types_pb2 as types
 from triptych_bundles import BundleError, Repository
 from triptych_encoder.application import EncoderApplication
 from triptych_encoder.cost import CostModel
-from triptych_encoder.model import load_model
-from triptych_encoder.runtimes import REFERENCE
+from triptych_encoder.model import EncoderModel, load_model
+from triptych_encoder.runtimes import FP32, Runtimes
 from triptych_encoder.settings import EncoderSettings
 from triptych_models.__main__ import main
 from triptych_servicekit.server import running
@@ -133,6 +133,25 @@ def foreign_input(model: onnx.ModelProto) -> None:
     model.graph.input.append(helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n"]))
 
 
+def counted_padding(model: onnx.ModelProto) -> None:
+    """A pooling that adds what the row is padded with: right alone, wrong beside longer ones."""
+    nodes = model.graph.node
+    for node in nodes:
+        node.output[:] = ["right" if name == "pooled.mean" else name for name in node.output]
+    one = numpy_helper.from_array(np.array([1], np.int64), "axis.of.tokens")
+    model.graph.initializer.append(one)
+    nodes.extend(
+        [
+            helper.make_node("Cast", ["attention_mask"], ["mask.float"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceSum", ["mask.float", "axis.of.tokens"], ["real"], keepdims=1),
+            helper.make_node("Shape", ["attention_mask"], ["width"], start=1, end=2),
+            helper.make_node("Cast", ["width"], ["width.float"], to=TensorProto.FLOAT),
+            helper.make_node("Sub", ["width.float", "real"], ["padding"]),
+            helper.make_node("Add", ["right", "padding"], ["pooled.mean"]),
+        ]
+    )
+
+
 def no_graph(folder: Path) -> None:
     (folder / "model.onnx").write_bytes(b"not a graph")
     record(folder, "model.onnx")
@@ -185,6 +204,7 @@ CASES: dict[str, tuple[Spoil, str, str]] = {
     "lost-output": (graph(lost_output), "model.onnx", "cannot run the golden texts"),
     "unrunnable": (graph(small_table), "model.onnx", "cannot run the golden texts"),
     "other-numbers": (graph(other_weights), "golden-vectors.safetensors", "at cosine"),
+    "counted-padding": (graph(counted_padding), "golden-vectors.safetensors", "in a padded batch"),
     "broken-config": (no_config, "config.json", "cannot be read"),
     "missing-graph": (lambda folder: (folder / "model.onnx").unlink(), "model.onnx", "is missing"),
     "missing-golden": (
@@ -219,6 +239,11 @@ def spoilt(good: Path, repository: Path, case: str) -> Path:
     return folder
 
 
+def open_model(repository: Path, name: str) -> EncoderModel:
+    runtimes = Runtimes.here(FP32, 1)
+    return load_model(Repository(repository).find_model(name), runtimes, lambda *_: CostModel(16))
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_spoilt_bundle_is_refused_by_file_and_reason(
     good: Path, tmp_path: Path, case: str, capfd: pytest.CaptureFixture[str]
@@ -226,7 +251,7 @@ def test_a_spoilt_bundle_is_refused_by_file_and_reason(
     spoilt(good, tmp_path, case)
     _, name, reason = CASES[case]
     with pytest.raises(BundleError) as refused:
-        load_model(Repository(tmp_path).find_model("spoilt"), REFERENCE, lambda *_: CostModel(16))
+        open_model(tmp_path, "spoilt")
     assert refused.value.path.name == name
     assert reason in refused.value.reason
     assert refused.value.reason.isprintable(), "a line of a log"

@@ -20,6 +20,7 @@ from triptych.v1 import encoder_service_pb2_grpc as rpc
 from triptych.v1 import types_pb2 as types
 from triptych_bundles import Bundle
 from triptych_encoder.application import EncoderApplication
+from triptych_encoder.runtimes import Machine
 from triptych_encoder.settings import EncoderSettings
 from triptych_servicekit.errors import ModelNotLoaded, NotFound, TriptychError
 from triptych_servicekit.status import from_rpc_error
@@ -240,3 +241,30 @@ async def test_a_bundle_copied_file_by_file_serves_when_it_is_whole(workshop: Wo
         (target / "part").rename(target / "golden-vectors.safetensors")
         await live.until(v1="LOADED")
         assert (await encode(live)).model.digest == bundle.digest
+
+
+async def test_what_runs_a_model_is_published(workshop: Workshop) -> None:
+    workshop.install()
+    async with encoder(workshop) as live:
+        await live.until(_1="LOADED")
+        shown = 'triptych_encoder_model_info{backend="onnxruntime",model="tiny@1",precision="fp32"}'
+        assert await live.metric(shown) == 1
+
+
+async def test_what_raced_is_published(workshop: Workshop) -> None:
+    """Whichever of the two came in first, where the processor has bf16."""
+    bundle = workshop.install()
+    async with encoder(workshop, TRIPTYCH_RUNTIME_PRECISION="auto") as live:
+        await live.until(_1="LOADED")
+        assert len(rows(await encode(live, digest=bundle.digest))) == 1
+        if Machine.here().bf16:
+            assert await live.metric('triptych_encoder_precision_speedup{model="tiny@1"}') > 0
+
+
+async def test_a_bundle_without_the_graph_of_the_precision_is_refused(workshop: Workshop) -> None:
+    workshop.install()
+    async with encoder(workshop, TRIPTYCH_RUNTIME_PRECISION="int8") as live:
+        await live.until(_1="REFUSED")
+        assert not await live.ready()
+        listed = await live.admin.ListBundles(admin.ListBundlesRequest(), metadata=BEARER)
+        assert "triptych-models compile --precision int8" in listed.bundles[0].reason

@@ -16,6 +16,7 @@ from triptych_bundles.errors import BundleError
 from triptych_bundles.manifest import (
     HIDDEN_OUTPUT,
     LOGITS_OUTPUT,
+    MANIFEST_NAME,
     TOKEN_LOGITS_OUTPUT,
     Bundle,
 )
@@ -53,25 +54,41 @@ def read_golden(bundle: Bundle) -> GoldenVectors:
 
 
 def disagreement(
-    bundle: Bundle, output: str, actual: NDArray[np.floating], golden: GoldenVectors
+    bundle: Bundle,
+    output: str,
+    actual: NDArray[np.floating],
+    golden: GoldenVectors,
+    precision: str = "fp32",
 ) -> str:
     """How an output misses its golden numbers; empty where it comes close enough.
 
-    Vectors are held against each other by cosine; logits, whose sizes matter, by difference.
+    Vectors are held against each other by cosine; logits, whose sizes matter, by difference. In
+    another precision than fp32 the floor is its own, and logits need only be finite: how they fare
+    is what its scores tell. BundleError where the bundle was not measured in it.
     """
     record, expected = bundle.golden, golden.outputs[output]
     if output in (LOGITS_OUTPUT, TOKEN_LOGITS_OUTPUT):
+        most = record.max_logit_error if precision == "fp32" else np.finfo(np.float64).max
         error = np.abs(actual.astype(np.float64) - expected).max(axis=1)
         worst = int(np.argmax(np.where(np.isfinite(error), error, np.inf)))
-        if error[worst] <= record.max_logit_error:
+        if error[worst] <= most:
             return ""
-        limit = f"more than {record.max_logit_error}"
+        limit = f"more than {most}"
         return f"{output} of row {worst} is off by {error[worst]:.6f} here, {limit}"
-    cosine = check_cosine(actual, expected, record.min_cosine)
+    cosine = check_cosine(actual, expected, min_cosine(bundle, precision))
     if cosine.passed:
         return ""
     limit = f"less than {cosine.minimum}"
     return f"{output} of text {cosine.index} comes out at cosine {cosine.worst:.6f} here, {limit}"
+
+
+def min_cosine(bundle: Bundle, precision: str = "fp32") -> float:
+    """The floor of a precision; BundleError where the bundle was not measured in it."""
+    if precision == "fp32":
+        return bundle.golden.min_cosine
+    if precision not in bundle.precisions:
+        raise BundleError(bundle.path / MANIFEST_NAME, f"says nothing of {precision}", "precisions")
+    return bundle.precisions[precision].min_cosine
 
 
 def _texts(path: Path) -> tuple[str, ...]:

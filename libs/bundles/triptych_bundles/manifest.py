@@ -5,15 +5,20 @@ vectors of a model that it names.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from triptych_bundles.errors import BundleError
 from triptych_bundles.paths import inside
+from triptych_bundles.precisions import PrecisionRecord
 
 MANIFEST_NAME = "bundle.yaml"
 SCHEMA_VERSION = 1
+"""What a bundle is written in where it needs no later one."""
+PRECISIONS_SCHEMA_VERSION = 2
+"""The first that knows `precisions`. A reader of version 1 refuses what it does not know."""
+SCHEMA_VERSIONS = (SCHEMA_VERSION, PRECISIONS_SCHEMA_VERSION)
 KINDS = ("model", "head")
 TASKS = ("embed", "classify", "tag", "rank")
 POOLINGS = ("cls", "mean", "last_token")
@@ -158,7 +163,7 @@ class Bundle(Folder):
     prompts: Mapping[str, str]
     outputs: tuple[str, ...]
     graphs: Mapping[str, str]
-    """File by variant, such as cpu-fp32."""
+    """File by variant: cpu-fp32, and where it was compiled for int8 INT8_GRAPHS."""
     base: BaseModel
     golden: GoldenRecord
     recipe: str
@@ -167,6 +172,8 @@ class Bundle(Folder):
     """Makes classes of whole inputs."""
     token_labels: tuple[str, ...] = ()
     """Classes of TOKEN_LOGITS_OUTPUT, in its order; none where the graph has no such output."""
+    precisions: Mapping[str, PrecisionRecord] = field(default_factory=dict)
+    """By one of PRECISIONS; empty where none was measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ from triptych_bundles.manifest import (
     LOGITS_OUTPUT,
     MANIFEST_NAME,
     POOLINGS,
-    SCHEMA_VERSION,
+    PRECISIONS_SCHEMA_VERSION,
+    SCHEMA_VERSIONS,
     TASKS,
     TOKEN_LOGITS_OUTPUT,
     BaseModel,
@@ -27,6 +28,7 @@ from triptych_bundles.manifest import (
     pooled_output,
 )
 from triptych_bundles.paths import NAME_RULE, inside, is_name, is_relative
+from triptych_bundles.precisions import PrecisionRecord, read_precisions
 
 # Queues have a place for every length up to it.
 MAX_LENGTH = 1 << 20
@@ -66,8 +68,11 @@ def _read(manifest: Path) -> bytes:
 
 def _parse(path: Path, content: bytes, fields: Fields) -> Bundle | HeadBundle:
     schema = fields.count("schema")
-    if schema != SCHEMA_VERSION:
-        fields.refuse("schema", f"version {schema} is unknown, this reader knows {SCHEMA_VERSION}")
+    if schema not in SCHEMA_VERSIONS:
+        known = " and ".join(map(str, SCHEMA_VERSIONS))
+        fields.refuse("schema", f"version {schema} is unknown, this reader knows {known}")
+    if "precisions" in fields and schema < PRECISIONS_SCHEMA_VERSION:
+        fields.refuse("precisions", f"needs schema {PRECISIONS_SCHEMA_VERSION}")
     # a bundle that says nothing is a model
     kind = fields.choice("kind", KINDS) if "kind" in fields else "model"
     folder = Folder(
@@ -85,7 +90,7 @@ def _parse(path: Path, content: bytes, fields: Fields) -> Bundle | HeadBundle:
 
 
 def _model(folder: Folder, fields: Fields) -> Bundle:
-    files = folder.files
+    files, graphs = folder.files, _graphs(fields.section("graphs"), folder.files)
     bundle = Bundle(
         **shared(folder),
         architecture=fields.text("architecture"),
@@ -96,12 +101,13 @@ def _model(folder: Folder, fields: Fields) -> Bundle:
         vocab_size=fields.count("vocab_size"),
         prompts=fields.text_map("prompts"),
         outputs=_outputs(fields),
-        graphs=_graphs(fields.section("graphs"), files),
+        graphs=graphs,
         base=_base(fields.section("base")),
         golden=_golden(fields.section("golden"), files),
         recipe=sha256(fields, "recipe"),
         head=read_head(fields.section("head"), files) if "head" in fields else None,
         token_labels=fields.texts("token_labels") if "token_labels" in fields else (),
+        precisions=_precisions(fields, graphs),
     )
     _check_outputs(bundle, fields)
     return bundle
@@ -148,6 +154,10 @@ def _file_record(fields: Fields) -> FileRecord:
 def _graphs(fields: Fields, files: Mapping[str, FileRecord]) -> Mapping[str, str]:
     graphs = {variant: recorded(fields, variant, files) for variant in fields}
     return MappingProxyType(graphs)
+
+
+def _precisions(fields: Fields, graphs: Mapping[str, str]) -> Mapping[str, PrecisionRecord]:
+    return read_precisions(fields.section("precisions"), graphs) if "precisions" in fields else {}
 
 
 def _base(fields: Fields) -> BaseModel:

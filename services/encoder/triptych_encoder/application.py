@@ -13,10 +13,10 @@ from triptych_bundles.manifest import Bundle
 from triptych_encoder.admission import Admission
 from triptych_encoder.batcher import Batcher
 from triptych_encoder.costing import Costing
-from triptych_encoder.devices import device_of
+from triptych_encoder.devices import Device, device_of
 from triptych_encoder.dispatcher import Dispatcher
 from triptych_encoder.model import EncoderModel, load_model
-from triptych_encoder.runtimes import Device
+from triptych_encoder.runtime_metrics import RuntimeMetrics
 from triptych_encoder.servicer import EncoderServicer
 from triptych_encoder.settings import EncoderSettings
 from triptych_encoder.telemetry import EncoderMetrics
@@ -32,21 +32,20 @@ class EncoderApplication:
     def __init__(self, settings: EncoderSettings, device: Device | None = None) -> None:
         batching = settings.batching
         self._device = device or device_of(settings)
-        workers = settings.runtime.workers or self._device.workers
+        workers = self._device.workers
         self._settings = settings
         self._admission = Admission(batching, workers)
         self.metrics = EncoderMetrics()
+        self._shown = RuntimeMetrics(self.metrics)
         self._dispatcher = Dispatcher(
             Batcher(batching.max_batch_tokens),
             workers,
             self.metrics,
             observers=[self._admission.observe],
         )
-        costing = Costing(batching, workers)
-        load = partial(load_model, runtime=self._device.runtime, find_costs=costing)
         self._models = LiveModels(
             Bundle,
-            load,
+            partial(load_model, runtimes=self._device, find_costs=Costing(batching, workers)),
             settings.models,
             ModelMetrics(self.metrics),
             serve=self._serve,
@@ -74,9 +73,11 @@ class EncoderApplication:
     def _serve(self, model: EncoderModel) -> None:
         self._dispatcher.add(model.lane)
         self.metrics.publish_costs(model.name, model.lane.costs)
+        self._shown.enter(model.serving)
 
     async def _release(self, model: EncoderModel) -> None:
         await self._dispatcher.remove(model.lane)
+        self._shown.leave(model.serving)
         # freeing hundreds of megabytes takes a while
         await asyncio.to_thread(model.lane.backend.close)
 

@@ -1,28 +1,38 @@
-"""What may run a bundle's graph: an engine, what it computes in, and the variant that it reads."""
+"""What may run a bundle's graph at the precision that the settings ask for."""
 
-from collections.abc import Callable, Mapping
+import importlib.util
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
+from triptych_bundles.errors import BundleError
+from triptych_bundles.manifest import Bundle
 from triptych_encoder.backend import Backend
 from triptych_encoder.onnx_backend import OnnxBackend
-from triptych_servicekit.cores import available_cores
+from triptych_servicekit.settings import SettingsError
+
+logger = logging.getLogger(__name__)
 
 OpenBackend = Callable[[Path], Backend]
 
 FP32: Final = "fp32"
 FP16: Final = "fp16"
-FP32_GRAPH: Final = "cpu-fp32"
-PACKED_GRAPH: Final = "gpu-fp16-packed"
+BF16: Final = "bf16"
+INT8: Final = "int8"
+AUTO: Final = "auto"
 
-# Least cosine of a pooled vector to its golden one, where the bundle's own, made for fp32, is more.
-MIN_COSINES: Final[Mapping[str, float]] = {FP16: 0.999}
+FP32_GRAPH: Final = "cpu-fp32"
+INT8_GRAPH: Final = "cpu-int8"
+INT8_STATIC_GRAPH: Final = "cpu-int8-static"
+PACKED_GRAPH: Final = "gpu-fp16-packed"
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """One way to run a bundle."""
+    """One way to run a bundle: an engine, what it computes in, and the variant of the graph."""
 
     engine: str
     precision: str
@@ -30,42 +40,93 @@ class Runtime:
     open: OpenBackend
 
 
+class Candidates(Protocol):
+    """What could run a bundle."""
+
+    def candidates(self, bundle: Bundle) -> Sequence[Runtime]:
+        """The first, or the second where it is faster and close enough.
+
+        Raises BundleError where the bundle has no graph for any.
+        """
+
+
 REFERENCE: Final = Runtime("onnxruntime", FP32, FP32_GRAPH, OnnxBackend)
 
 
-class Device(Protocol):
-    """What the models of this process run on."""
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What there is beside the reference."""
+
+    openvino: bool
+    bf16: bool
+
+    @classmethod
+    def here(cls) -> "Machine":
+        """What this process finds."""
+        if importlib.util.find_spec("openvino") is None:
+            return cls(openvino=False, bf16=False)
+        # an extra: who does not have it must not import it
+        from triptych_encoder import openvino_backend
+
+        bf16 = openvino_backend.BF16 in openvino_backend.capabilities()
+        return cls(openvino=True, bf16=bf16)
 
     @property
-    def runtime(self) -> Runtime: ...
-    @property
-    def workers(self) -> int:
-        """Runs at the same time, where the settings do not say."""
-
-    @property
-    def failure(self) -> str:
-        """Why it is of no use to this process any more; empty while it is sound."""
-
-    def start(self) -> None:
-        """Make it ready before any model is opened. Takes a while; raises what stands against."""
-
-    def close(self) -> None:
-        """Let go of it; every model is closed."""
+    def missing(self) -> str:
+        """What it lacks to compute in bf16; empty where it lacks nothing."""
+        if not self.openvino:
+            return "openvino is not installed, the extra `openvino` of the encoder"
+        return "" if self.bf16 else "the processor does not list BF16"
 
 
-class Cpu:
-    """The reference: see Device."""
+class Runtimes:
+    """The runtimes of a machine, for `workers` runs at the same time.
 
-    runtime = REFERENCE
-    failure = ""
+    Raises SettingsError for a precision in which no bundle could be served.
+    """
 
-    @property
-    def workers(self) -> int:
-        """One a core."""
-        return available_cores()
+    def __init__(self, precision: str, workers: int, machine: Machine) -> None:
+        self._precision = precision
+        self._workers = workers
+        self._machine = machine
+        if precision == BF16 and machine.missing:
+            raise SettingsError(f"TRIPTYCH_RUNTIME_PRECISION={BF16}: {machine.missing}")
+        if precision == AUTO and machine.missing:
+            logger.info("%s is %s here: %s", AUTO, FP32, machine.missing)
 
-    def start(self) -> None:
-        """Nothing to do."""
+    @classmethod
+    def here(cls, precision: str, workers: int) -> "Runtimes":
+        """Those of this process. For fp32 nothing is looked for, nor imported."""
+        return cls(precision, workers, cls.machine(precision))
 
-    def close(self) -> None:
-        """Nothing to do."""
+    @staticmethod
+    def machine(precision: str) -> Machine:
+        """What there is, as far as a precision asks for it."""
+        return Machine(openvino=False, bf16=False) if precision == FP32 else Machine.here()
+
+    def candidates(self, bundle: Bundle) -> Sequence[Runtime]:
+        """See Candidates."""
+        if self._precision == INT8:
+            return [self._int8(bundle)]
+        if self._precision == FP32 or self._machine.missing:
+            return [REFERENCE]
+        bf16 = self._openvino(BF16, FP32_GRAPH, hint=BF16)
+        return [bf16] if self._precision == BF16 else [REFERENCE, bf16]
+
+    def _int8(self, bundle: Bundle) -> Runtime:
+        if INT8_STATIC_GRAPH in bundle.graphs and self._machine.openvino:
+            return self._openvino(INT8, INT8_STATIC_GRAPH, hint="f32")
+        if INT8_GRAPH in bundle.graphs:
+            # it would undo the fusion of integer products with what follows them: half the speed
+            opened = partial(OnnxBackend, precision=INT8, disabled=("SkipLayerNormFusion",))
+            return Runtime("onnxruntime", INT8, INT8_GRAPH, opened)
+        reason = (
+            f"has no {INT8_GRAPH} graph: make it with `triptych-models compile --precision int8`"
+        )
+        raise BundleError(bundle.path, reason)
+
+    def _openvino(self, precision: str, variant: str, hint: str) -> Runtime:
+        from triptych_encoder.openvino_backend import OpenVinoBackend
+
+        opened = partial(OpenVinoBackend, workers=self._workers, hint=hint)
+        return Runtime("openvino", precision, variant, opened)

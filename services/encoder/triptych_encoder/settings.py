@@ -62,6 +62,12 @@ class Runtime:
         "What runs the graphs; cuda needs the image for GPUs and bundles compiled for one.",
         choices=("cpu", "cuda"),
     )
+    precision: str = setting(
+        "fp32",
+        "What vectors are computed in: bf16 needs the extra `openvino` and a processor that has it,"
+        " int8 a bundle compiled for it; auto takes bf16 where it is faster and close enough.",
+        choices=("fp32", "bf16", "int8", "auto"),
+    )
     workers: int = setting(
         0,
         "Runs at the same time, one thread each; 0: one a core, on a GPU two, of which one computes"

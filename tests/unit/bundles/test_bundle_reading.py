@@ -55,7 +55,7 @@ def drop(name: str) -> Callable[[Facts], object]:
 
 
 SPOILT = [
-    (put("schema", value=2), "schema: version 2 is unknown, this reader knows 1"),
+    (put("schema", value=3), "schema: version 3 is unknown, this reader knows 1 and 2"),
     (drop("schema"), "schema: is missing"),
     (drop("pooling"), "pooling: is missing"),
     (put("colour", value="blue"), "colour: unknown field"),

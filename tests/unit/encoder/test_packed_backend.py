@@ -14,6 +14,7 @@ from triptych_encoder.gpu.arithmetic_executor import ArithmeticExecutor
 from triptych_encoder.gpu.backend import PackedBackend
 from triptych_encoder.gpu.shapes import BUCKETS
 from triptych_encoder.gpu.thread import GpuThread
+from triptych_servicekit.errors import Unavailable
 
 POOLED = ("pooled.cls", "pooled.mean", "pooled.last_token")
 OUTPUTS = (*POOLED, LOGITS, HIDDEN, TOKEN_LOGITS)
@@ -131,7 +132,7 @@ def test_a_gpu_that_has_failed_is_asked_nothing_more(own: Opened) -> None:
     assert own.thread.failure == "fatal"
     launched = len(own.steps)
     for _ in range(3):
-        with pytest.raises(RuntimeError, match="fatal"):
+        with pytest.raises(Unavailable, match="the encoder's device has failed"):
             own.backend.run(RaggedBatch.of([[3]]), ["pooled.cls"])
     assert len(own.steps) == launched
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych_encoder.backend import HIDDEN, TOKEN_LOGITS
 from triptych_encoder.gpu.cudart import (
     DEVICE_TO_HOST,
     EVENT_BLOCKING_SYNC,
@@ -206,8 +207,10 @@ class CudaExecutor:
 
 
 def _port(item: onnxruntime.NodeArg) -> Port:
-    axis = "tokens" if item.shape[0] == "tokens" else "ranges"
-    return Port(axis, int(item.shape[1]), np.dtype(_FLOATS[item.type]))  # type: ignore[arg-type]
+    dtype = np.dtype(_FLOATS[item.type])
+    if item.name in (HIDDEN, TOKEN_LOGITS):
+        return Port("tokens", int(item.shape[1]), dtype)
+    return Port("ranges", int(item.shape[1]), dtype)
 
 
 def open_session(

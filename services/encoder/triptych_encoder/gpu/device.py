@@ -1,12 +1,14 @@
 """The GPU of this process. A machine with several runs a process for each."""
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from triptych_bundles.manifest import Bundle
 from triptych_encoder.gpu.backend import PackedBackend
 from triptych_encoder.gpu.cuda_executor import (
     PROVIDER,
@@ -34,7 +36,6 @@ class Gpu:
 
     def __init__(self, max_tokens: int, slots: int, memory_bytes: int, record: bool) -> None:
         self.workers = slots or SLOTS
-        self.runtime = Runtime("cuda", FP16, PACKED_GRAPH, self._open)
         self._thread = GpuThread()
         self._max_tokens = max_tokens
         self._memory_bytes = memory_bytes
@@ -45,6 +46,10 @@ class Gpu:
     def failure(self) -> str:
         """See Device."""
         return self._thread.failure
+
+    def candidates(self, bundle: Bundle) -> Sequence[Runtime]:  # noqa: ARG002 (for all the same)
+        """See Candidates."""
+        return [Runtime("cuda", FP16, PACKED_GRAPH, self.open)]
 
     def start(self) -> None:
         """Load the libraries and compute on the GPU; raises where that does not work."""
@@ -62,7 +67,8 @@ class Gpu:
             extra={"card": self._cuda.device_name(), "driver_and_runtime": list(versions)},
         )
 
-    def _open(self, graph: Path) -> PackedBackend:
+    def open(self, graph: Path) -> PackedBackend:
+        """One model. RuntimeError before the start."""
         if self._cuda is None:
             raise RuntimeError("the GPU has not been started")
         opened = partial(CudaExecutor, graph, self._cuda, self._memory_bytes, self._record)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from triptych_servicekit.errors import Unavailable
+
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -27,9 +29,9 @@ class GpuThread:
         return self._failure
 
     def call(self, function: Callable[[], T]) -> T:
-        """The outcome of a call made there. Raises RuntimeError once the GPU has failed."""
+        """The outcome of a call made there. Raises Unavailable once the GPU has failed."""
         if self._failure:
-            raise RuntimeError(self._failure)
+            raise Unavailable("the encoder's device has failed")
         return self._pool.submit(function).result()
 
     def fail(self, reason: str) -> None:

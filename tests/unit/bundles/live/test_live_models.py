@@ -325,7 +325,7 @@ async def test_a_load_by_request_says_why_it_was_refused(
     folder = write_bundle()
     (folder / "model.onnx").unlink()
     broken = write_bundle("broken")
-    (broken / "bundle.yaml").write_text("schema: 2\n")
+    (broken / "bundle.yaml").write_text("schema: 3\n")
     async with service() as running:
         with pytest.raises(ModelNotLoaded) as refused:
             await running.repository.load("tiny", "1")
