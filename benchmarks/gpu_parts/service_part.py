@@ -18,8 +18,8 @@ SLOTS: Final = 2
 # Calls of a client at the same time, and different ones that it has: equal ones would share a run.
 AT_ONCE: Final = 6
 DIFFERENT: Final = 24
-# A call is a quarter of a batch, as the gateway's are smaller than what the encoder gathers.
-CALL_TOKENS: Final = 4096
+# Half of what a call may carry: the encoder gathers two of them and more.
+CALL_TOKENS: Final = 8192
 WARM_UP, SECONDS = 3.0, 6.0
 
 
