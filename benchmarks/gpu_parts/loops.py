@@ -48,7 +48,7 @@ def _padded_step(executor: Executor, batch: RaggedBatch) -> Step:
     for name, place in found.items():
         place.of(source.host)[...] = kept[name]
     rows, width = feeds["input_ids"].shape
-    results = output_places(executor.outputs, Shape(rows * width, rows, width, rows))
+    results = output_places(executor.outputs, Shape(rows * width, rows, rows, width))
     target = executor.allocate(max(place.end for place in results.values()))
     return Step(
         source,

@@ -151,7 +151,7 @@ def test_the_packed_graph_gives_the_same(
 ) -> None:
     weights, config, classifier = model(folder, architecture)
     graph, batch = packed_graph(weights, config, classifier, kind), batch_of(config)
-    shape = Shape(256, 16, 128, 16) if bucket else shape_of(batch)
+    shape = Shape(256, 16, 16, 128) if bucket else shape_of(batch)
     actual = run_graph(graph, packed_feeds(graph, batch, shape))
     assert actual["pooled.mean"].dtype == actual["token_logits"].dtype == np.float32
     assert actual["last_hidden_state"].dtype == kind

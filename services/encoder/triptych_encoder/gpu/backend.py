@@ -68,7 +68,8 @@ class PackedBackend:
 
     def _warm_up(self, record: bool) -> None:
         """Run the largest batch, for which the runtime takes its memory; record the buckets."""
-        widest = Shape(self._limit.tokens, *_rows(self._limit))
+        rows = -(-self._limit.tokens // self._limit.longest)
+        widest = Shape(self._limit.tokens, rows, rows, self._limit.longest)
         for number, slot in enumerate(self._slots):
             self._run(slot, full(widest), widest, (), 0)
             for place, bucket in enumerate(buckets(self._executor.max_length, self._limit)):
@@ -116,9 +117,3 @@ class PackedBackend:
         """Release the graph, unless the GPU has failed: then nothing can be."""
         if not self._thread.failure:
             self._thread.call(self._executor.close)
-
-
-def _rows(limit: Shape) -> tuple[int, int, int]:
-    """Rows, width and ranges of a batch of the widest rows."""
-    rows = -(-limit.tokens // limit.width)
-    return rows, limit.width, rows

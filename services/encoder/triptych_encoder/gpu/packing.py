@@ -98,7 +98,7 @@ def _lengths(lengths: Ints, shape: Shape) -> Ints:
     found[: len(lengths)] = lengths
     row, left = len(lengths), shape.tokens - int(lengths.sum())
     while left:
-        found[row] = min(left, shape.width)
+        found[row] = min(left, shape.longest)
         left -= int(found[row])
         row += 1
     return found

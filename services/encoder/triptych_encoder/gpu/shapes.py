@@ -19,12 +19,20 @@ TOKENS_A_ROW: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """T `tokens`, B `rows` of at most S tokens (`width`), R `ranges` to pool."""
+    """T `tokens`, B `rows`, R `ranges` to pool.
+
+    Rows have at most `longest` tokens, for which there are positions; `width` is that, rounded up.
+    """
 
     tokens: int
     rows: int
-    width: int
     ranges: int
+    longest: int
+
+    @property
+    def width(self) -> int:
+        """S, what kernels are told."""
+        return round_up(self.longest)
 
     def __le__(self, other: "Shape") -> bool:
         """Whether it fits into memory that was taken for the other."""
@@ -40,13 +48,12 @@ class Shape:
 def shape_of(batch: RaggedBatch) -> Shape:
     """The sizes that a batch has by itself; its ranges are its sequences."""
     rows = len(batch.lengths)
-    return Shape(int(batch.lengths.sum()), rows, round_up(int(batch.lengths.max())), rows)
+    return Shape(int(batch.lengths.sum()), rows, rows, int(batch.lengths.max()))
 
 
 def largest(tokens: int, rows: int, max_length: int) -> Shape:
     """What memory is taken for: the most that a batch may have of everything."""
-    longest = round_up(max_length)
-    return Shape(max(tokens, longest), rows, longest, rows)
+    return Shape(max(tokens, max_length), rows, rows, max_length)
 
 
 def buckets(max_length: int, limit: Shape) -> Sequence[Shape]:
@@ -54,7 +61,7 @@ def buckets(max_length: int, limit: Shape) -> Sequence[Shape]:
     shapes = []
     for tokens in BUCKETS:
         rows = tokens // TOKENS_A_ROW
-        shape = Shape(tokens, rows, min(round_up(max_length), tokens), rows)
+        shape = Shape(tokens, rows, rows, min(max_length, tokens))
         if shape <= limit:
             shapes.append(shape)
     return shapes
@@ -64,8 +71,8 @@ def fit(shape: Shape, among: Sequence[Shape]) -> Shape | None:
     """The smallest bucket that holds a batch, with rows to spare for the padding; None is none."""
     for bucket in among:
         spare = bucket.tokens - shape.tokens
-        padding_rows = -(-spare // bucket.width)
-        if spare >= 0 and shape.width <= bucket.width and shape.rows + padding_rows <= bucket.rows:
+        rows = shape.rows + -(-spare // bucket.longest)
+        if spare >= 0 and shape.longest <= bucket.longest and rows <= bucket.rows:
             return bucket
     return None
 
@@ -76,8 +83,8 @@ def round_up(length: int) -> int:
 
 
 def full(shape: Shape) -> RaggedBatch:
-    """A batch of ones that has these tokens, in rows as wide as can be."""
-    rows = -(-shape.tokens // shape.width)
-    lengths = np.full(rows, shape.width, np.int32)
-    lengths[-1] = shape.tokens - shape.width * (rows - 1)
+    """A batch of ones that has these tokens, in rows as long as can be."""
+    rows = -(-shape.tokens // shape.longest)
+    lengths = np.full(rows, shape.longest, np.int32)
+    lengths[-1] = shape.tokens - shape.longest * (rows - 1)
     return RaggedBatch(np.ones(shape.tokens, np.int32), None, lengths)
