@@ -75,6 +75,12 @@ def _add_compile(commands: _Commands, settings: Settings) -> None:
     command.add_argument("--name", default="", help="the bundle's name (default: the source's)")
     command.add_argument("--version", default="1", help="the bundle's version (default: 1)")
     command.add_argument("--task", choices=TASKS, help="default: as config.json says")
+    command.add_argument(
+        "--target",
+        choices=("cpu", "gpu"),
+        default="cpu",
+        help="gpu: with graphs for an NVIDIA GPU besides the CPU's (default: %(default)s)",
+    )
     command.add_argument("--pooling", choices=POOLINGS, help="default: as the model's files say")
     command.add_argument("--max-length", type=int, metavar="TOKENS", help="special tokens included")
     command.add_argument(
@@ -135,7 +141,7 @@ def run_compile(arguments: argparse.Namespace) -> int:
 
     choices = Choices(arguments.pooling, arguments.normalize, arguments.max_length)
     source, task = _source(arguments), arguments.task
-    plan = make_plan(source, arguments.name, arguments.version, choices, task)
+    plan = make_plan(source, arguments.name, arguments.version, choices, task, arguments.target)
     if arguments.precision == "int8":
         plan = replace(plan, int8_min_cosine=arguments.min_cosine)
     bundle = compile_bundle(plan, arguments.repository, arguments.replace, say)

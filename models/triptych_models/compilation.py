@@ -5,9 +5,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from triptych_bundles import INT8_GRAPHS, Bundle
-from triptych_models.facts import GRAPH, SEQUENCE_TASKS, TEXTS, VECTORS, bundle_facts
+from triptych_models.facts import (
+    CPU_GRAPH,
+    GRAPHS,
+    PACKED_GRAPH,
+    PADDED_GPU_GRAPH,
+    SEQUENCE_TASKS,
+    TEXTS,
+    VECTORS,
+    bundle_facts,
+)
 from triptych_models.golden import GoldenFiles, computed, reference_texts
-from triptych_models.graph import padded_graph
+from triptych_models.graph import packed_graph, padded_gpu_graph, padded_graph
 from triptych_models.head import INPUT, write_head, write_head_golden
 from triptych_models.manifest import write_manifest
 from triptych_models.plan import Plan
@@ -33,6 +42,11 @@ from triptych_models.weights import (
 )
 
 TOKENIZER = "tokenizer.json"
+_BUILDERS = {
+    CPU_GRAPH: padded_graph,
+    PACKED_GRAPH: packed_graph,
+    PADDED_GPU_GRAPH: padded_gpu_graph,
+}
 # the card keeps its authors' terms and limits with the weights
 _COPIED = {"config.json": "config.json", CARD: "model-card.md", "LICENSE": "LICENSE"}
 
@@ -53,20 +67,21 @@ def _write(plan: Plan, folder: Path, say: Say) -> None:
             shutil.copyfile(plan.source.path / name, folder / copied)
     (folder / TOKENIZER).write_bytes(plain_tokenizer(plan.source.path / TOKENIZER))
     tensors = read_tensors(plan.source.path / WEIGHTS, plan.config)
-    (folder / GRAPH).write_bytes(_graph(plan, tensors))
+    _write_graphs(plan, folder, tensors)
     golden = _golden(plan, folder, tensors, say)
     (folder / TEXTS).write_bytes(golden.texts)
     (folder / VECTORS).write_bytes(golden.vectors)
     measured: Mapping[str, object] = {}
     if plan.int8_min_cosine is not None:
         measured = _quantize(plan, folder, tensors, golden, say)
-    write_manifest(folder, bundle_facts(plan, golden.source) | measured)
+    write_manifest(folder, {**bundle_facts(plan, golden.source), **measured})
 
 
-def _graph(plan: Plan, tensors: Tensors) -> bytes:
-    weights = encoder_weights(tensors, plan.config)
-    graph = padded_graph(weights, plan.config, _token_classifier(plan, tensors))
-    return bytes(graph.SerializeToString(deterministic=True))
+def _write_graphs(plan: Plan, folder: Path, tensors: Tensors) -> None:
+    weights, classifier = encoder_weights(tensors, plan.config), _token_classifier(plan, tensors)
+    for variant, file in GRAPHS[plan.target].items():
+        graph = _BUILDERS[variant](weights, plan.config, classifier)
+        (folder / file).write_bytes(graph.SerializeToString(deterministic=True))
 
 
 def _token_classifier(plan: Plan, tensors: Tensors) -> Linear | None:
@@ -84,7 +99,7 @@ def _quantize(
     say(f"quantizing to int8, calibrated on {len(sequences)} texts")
     classifier = _token_classifier(plan, tensors)
     weights = encoder_weights(tensors, plan.config)
-    graphs = {"cpu-fp32": GRAPH}
+    graphs = dict(GRAPHS[plan.target])
     for variant, model in int8_graphs(weights, plan.config, classifier, sequences).items():
         graphs[variant] = f"model-{variant}.onnx"
         (folder / graphs[variant]).write_bytes(model.SerializeToString(deterministic=True))

@@ -6,9 +6,20 @@ from triptych_bundles import TOKEN_LOGITS_OUTPUT
 from triptych_models.golden import MAX_LOGIT_ERROR, MIN_COSINE
 from triptych_models.graph import OUTPUTS
 from triptych_models.head import head_facts
-from triptych_models.plan import Plan
+from triptych_models.plan import Plan, Target
 
+CPU_GRAPH, PACKED_GRAPH, PADDED_GPU_GRAPH = "cpu-fp32", "gpu-fp16-packed", "gpu-fp16-padded"
+"""Variants of the graph. The last serves nobody: the one before it is measured against it."""
 GRAPH = "model.onnx"
+GRAPHS: Mapping[Target, Mapping[str, str]] = {
+    "cpu": {CPU_GRAPH: GRAPH},
+    "gpu": {
+        CPU_GRAPH: GRAPH,
+        PACKED_GRAPH: "model.gpu-fp16-packed.onnx",
+        PADDED_GPU_GRAPH: "model.gpu-fp16-padded.onnx",
+    },
+}
+"""File by variant."""
 TEXTS = "golden-texts.json"
 VECTORS = "golden-vectors.safetensors"
 # whole inputs are classified by a head in the bundle, tokens by an output of the graph
@@ -31,7 +42,7 @@ def bundle_facts(plan: Plan, golden_source: str) -> dict[str, object]:
         "vocab_size": config.vocab_size,
         "prompts": dict(settings.prompts),
         "outputs": [*OUTPUTS, *([TOKEN_LOGITS_OUTPUT] if plan.task == "tag" else [])],
-        "graphs": {"cpu-fp32": GRAPH},
+        "graphs": dict(GRAPHS[plan.target]),
         "base": _base(plan),
         "golden": _golden(plan, golden_source),
         "recipe": plan.recipe(),

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 from triptych_bundles import NAME_RULE, is_name, sha256_file
 from triptych_models.classes import Classes, Task, read_classes
@@ -18,6 +19,10 @@ from triptych_models.sources.folder import WEIGHTS
 COMPILER_REVISION = 1
 # the same for what `compile --precision int8` writes beside it
 QUANTIZER_REVISION = 1
+
+Target = Literal["cpu", "gpu"]
+TARGETS: tuple[Target, ...] = ("cpu", "gpu")
+"""What a bundle is for. One for a GPU serves on a CPU too: it has that graph besides its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class Plan:
     """None where the vectors have to be computed."""
     int8_min_cosine: float | None = None
     """The floor of the graphs in int8; None: there are none."""
+    target: Target = "cpu"
 
     @property
     def task(self) -> Task:
@@ -68,11 +74,18 @@ class Plan:
             facts["classes"] = asdict(self.classes)
         if self.int8_min_cosine is not None:
             facts["int8"] = [QUANTIZER_REVISION, self.int8_min_cosine]
+        if self.target != "cpu":
+            facts["target"] = self.target
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def make_plan(
-    source: SourceFolder, name: str, version: str, choices: Choices, task: Task | None = None
+    source: SourceFolder,
+    name: str,
+    version: str,
+    choices: Choices,
+    task: Task | None = None,
+    target: Target = "cpu",
 ) -> Plan:
     """Read a source's small files and hash them all; without a `task` they say which it is."""
     name = name or source.name
@@ -84,4 +97,4 @@ def make_plan(
     classes = read_classes(source.path, task)
     hashes = {file: sha256_file(source.path / file) for file in source.files()}
     golden = None if classes else committed(hashes[WEIGHTS], settings.max_length)
-    return Plan(source, name, version, config, settings, classes, hashes, golden)
+    return Plan(source, name, version, config, settings, classes, hashes, golden, target)

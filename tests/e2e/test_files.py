@@ -57,6 +57,9 @@ def test_the_gpu_layer_reserves_a_device_and_changes_the_runtime(engine: str) ->
     assert encoder["image"].endswith("-gpu")
     (device,) = encoder["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert encoder["environment"]["TRIPTYCH_RUNTIME_DEVICE"] == "cuda"
+    models = config("gpu")["services"]["models"]
+    assert (models["build"]["args"]["TARGET"], models["image"][-4:]) == ("gpu", "-gpu")
 
 
 def test_another_runtime_is_another_image_of_the_encoder_alone(engine: str) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -15,7 +16,6 @@ from triptych.v1 import types_pb2 as types
 from triptych_encoder.admission import Admission
 from triptych_encoder.arithmetic_backend import ArithmeticBackend
 from triptych_encoder.batcher import Batcher
-from triptych_encoder.cost import CostModel
 from triptych_encoder.dispatcher import Dispatcher, Lane
 from triptych_encoder.model import EncoderModel
 from triptych_encoder.runtime_metrics import Serving
@@ -46,13 +46,17 @@ class ArithmeticApplication:
     name = "encoder"
 
     def __init__(self, settings: EncoderSettings, widths: Mapping[str, int]) -> None:
-        self.backend = ArithmeticBackend(HIDDEN_SIZE, labels=LABELS, poison=13)
+        self.backend = self.make_backend()
         self.metrics = EncoderMetrics()
         self._settings = settings
         self._dispatcher = Dispatcher(Batcher(64), 1, self.metrics)
-        lane = Lane(self.backend, 16, CostModel(8))
+        lane = Lane(self.backend, 16, self.backend.cost_model(8))
         self._dispatcher.add(lane)
         self._model = EncoderModel("toy", lane, 16, widths, 100, 2, "mean", SERVING)
+
+    def make_backend(self) -> Any:
+        """What runs the graph."""
+        return ArithmeticBackend(HIDDEN_SIZE, labels=LABELS, poison=13)
 
     def register(self, server: grpc.aio.Server) -> Sequence[str]:
         admission = Admission(self._settings.batching, 1)

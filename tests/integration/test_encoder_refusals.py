@@ -22,7 +22,7 @@ from triptych.v1 import types_pb2 as types
 from triptych_bundles import BundleError, Repository
 from triptych_encoder.application import EncoderApplication
 from triptych_encoder.cost import CostModel
-from triptych_encoder.model import load_model
+from triptych_encoder.model import EncoderModel, load_model
 from triptych_encoder.runtimes import FP32, Runtimes
 from triptych_encoder.settings import EncoderSettings
 from triptych_models.__main__ import main
@@ -239,6 +239,11 @@ def spoilt(good: Path, repository: Path, case: str) -> Path:
     return folder
 
 
+def open_model(repository: Path, name: str) -> EncoderModel:
+    runtimes = Runtimes.here(FP32, 1)
+    return load_model(Repository(repository).find_model(name), runtimes, lambda *_: CostModel(16))
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_a_spoilt_bundle_is_refused_by_file_and_reason(
     good: Path, tmp_path: Path, case: str, capfd: pytest.CaptureFixture[str]
@@ -246,11 +251,7 @@ def test_a_spoilt_bundle_is_refused_by_file_and_reason(
     spoilt(good, tmp_path, case)
     _, name, reason = CASES[case]
     with pytest.raises(BundleError) as refused:
-        load_model(
-            Repository(tmp_path).find_model("spoilt"),
-            Runtimes.here(FP32, 1),
-            lambda *_: CostModel(16),
-        )
+        open_model(tmp_path, "spoilt")
     assert refused.value.path.name == name
     assert reason in refused.value.reason
     assert refused.value.reason.isprintable(), "a line of a log"

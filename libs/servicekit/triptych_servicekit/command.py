@@ -23,6 +23,10 @@ S = TypeVar("S", bound=Settings)
 MAX_OPEN_FILES: Final = 65_536
 
 
+class Dead(Exception):
+    """The application has lost what it cannot get back."""
+
+
 def main(
     settings_type: type[S],
     build: Callable[[S], Application],
@@ -31,7 +35,8 @@ def main(
     """The command line of a service: read the settings once, build, serve until a signal.
 
     Returns the process's exit code: 0 after an orderly stop, 1 after a failure, 2 for settings
-    that cannot be used, a busy port among them.
+    that cannot be used, a busy port among them. An application that is dead is stopped: whatever
+    keeps the process running starts another.
     """
     parser = argparse.ArgumentParser(
         description=description,
@@ -52,6 +57,9 @@ def main(
     except SettingsError as error:
         logger.error("%s", error)
         return 2
+    except Dead as error:
+        logger.critical("the service cannot go on: %s", error)
+        return 1
     except Exception:
         logger.exception("the service failed")
         return 1
@@ -78,9 +86,18 @@ async def _serve(application: Application, settings: Settings) -> None:
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             await starting
-            await stop.wait()
+            await _until(stopping, server)
         else:
             starting.cancel()
     finally:
         stopping.cancel()
         await server.stop()
+
+
+async def _until(stopping: "asyncio.Task[bool]", server: Server) -> None:
+    """Serve until the signal comes. Raises Dead where the application's death comes first."""
+    dying = asyncio.create_task(server.died())
+    await asyncio.wait({stopping, dying}, return_when=asyncio.FIRST_COMPLETED)
+    if dying.done():
+        raise Dead(", ".join(dying.result()))
+    dying.cancel()

@@ -207,6 +207,12 @@ class Server:
         }
         return {name: port for name, port in ports.items() if port is not None}
 
+    async def died(self) -> Sequence[str]:
+        """Wait until the process should be replaced; returns why."""
+        while not (problems := self._application.dead()):  # noqa: ASYNC110 (it is only asked)
+            await asyncio.sleep(HEALTH_INTERVAL)
+        return problems
+
     async def stop(self) -> None:
         """The five steps. Safe to call after a start that failed."""
         if self._watch:

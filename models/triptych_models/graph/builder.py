@@ -1,6 +1,7 @@
 """Collects the nodes and constants of an ONNX graph."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -13,8 +14,9 @@ from triptych_models.errors import UnsupportedModel
 # both pinned: a graph's bytes, and so a bundle's digest, must not change with the onnx release
 OPSET = 17
 IR_VERSION = 8
-# the only one that onnxruntime's own operators have
-CUSTOM_OPSET = 1
+# onnxruntime's own operators, of which there has only ever been one version
+CONTRIB = "com.microsoft"
+CONTRIB_VERSION = 1
 # what protobuf writes into one file is less than 2 GiB; the nodes of a graph are far below the rest
 MAX_CONSTANT_BYTES = (1 << 31) - (1 << 24)
 
@@ -69,25 +71,33 @@ class GraphBuilder:
         return parts
 
     def model(
-        self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
+        self,
+        inputs: Sequence[onnx.ValueInfoProto],
+        outputs: Sequence[onnx.ValueInfoProto],
+        metadata: Mapping[str, str] = MappingProxyType({}),
     ) -> onnx.ModelProto:
-        """The finished model, checked; in the plain ONNX domain unless a node named another."""
+        """The finished model, checked as far as its operators are ONNX's own."""
         constants = list(self._constants.values())
         graph = helper.make_graph(self._nodes, "encoder", inputs, outputs, constants)
-        others = sorted({node.domain for node in self._nodes} - {""})
-        opsets = [helper.make_opsetid("", OPSET)]
-        opsets += [helper.make_opsetid(domain, CUSTOM_OPSET) for domain in others]
-        model = helper.make_model(graph, opset_imports=opsets, producer_name="triptych")
+        model = helper.make_model(graph, opset_imports=self._opsets(), producer_name="triptych")
         model.ir_version = IR_VERSION
+        helper.set_model_props(model, dict(metadata))
         onnx.checker.check_model(model, full_check=True)
         return model
 
+    def _opsets(self) -> list[onnx.OperatorSetIdProto]:
+        versions = {"": OPSET, CONTRIB: CONTRIB_VERSION}
+        used = {"", *(node.domain for node in self._nodes)}
+        return [helper.make_opsetid(domain, versions[domain]) for domain in sorted(used)]
 
-def integer_input(name: str) -> onnx.ValueInfoProto:
-    """An int32[batch, sequence] input."""
-    return helper.make_tensor_value_info(name, TensorProto.INT32, ["batch", "sequence"])
+
+def integer_input(name: str, *shape: str | int) -> onnx.ValueInfoProto:
+    """An int32 input; strings are dynamic axes, [batch, sequence] where no shape is given."""
+    return helper.make_tensor_value_info(name, TensorProto.INT32, shape or ("batch", "sequence"))
 
 
-def float_output(name: str, *shape: str | int) -> onnx.ValueInfoProto:
-    """A float32 output; strings are dynamic axes."""
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+def float_output(
+    name: str, *shape: str | int, kind: int = TensorProto.FLOAT
+) -> onnx.ValueInfoProto:
+    """An output of floating type, float32 by default; strings are dynamic axes."""
+    return helper.make_tensor_value_info(name, kind, shape)

@@ -56,6 +56,29 @@ def relative_bias(graph: GraphBuilder, table: Array, input_ids: str, config: Enc
     return add("Gather", by_distance, index, name="relative.bias", axis=1)
 
 
+def distance_bias(
+    graph: GraphBuilder,
+    table: NDArray[np.floating],
+    config: EncoderConfig,
+    index: str,
+    multiple: int,
+) -> str:
+    """[1, N, S, S], as `relative_bias`, in the type of `table` [buckets, N].
+
+    `index` is an input, int32 [S] of 0, 1, 2, ...: so nothing is computed on the host. S may be the
+    longest sequence rounded up to a `multiple`.
+    """
+    add, longest = graph.add, -(-config.max_length // multiple) * multiple
+    buckets = relative_buckets(np.arange(1 - longest, longest), config.relative_buckets)
+    by_distance = graph.constant("relative.table", table[buckets].T)
+    queries = add("Unsqueeze", index, graph.integers(1), name="relative.queries")
+    distance = add("Sub", index, queries, name="relative.distances")
+    shift = graph.constant("relative.shift", np.array(longest - 1, np.int32))
+    rows = add("Add", distance, shift, name="relative.index")
+    bias = add("Gather", by_distance, rows, name="relative.bias", axis=1)
+    return add("Unsqueeze", bias, graph.integers(0), name="relative.biases")
+
+
 def _token_indices(graph: GraphBuilder, input_ids: str) -> tuple[str, str]:
     """0 to S - 1, as the keys' row [S] and as the queries' column [S, 1]."""
     add = graph.add

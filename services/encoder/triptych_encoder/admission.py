@@ -28,7 +28,8 @@ class Admission:
 
     def observe(self, batch: Batch, started: float, seconds: float) -> None:  # noqa: ARG002
         """Learn from a finished run, if it was a full one."""
-        if batch.tokens * 2 < self._limits.max_batch_tokens:
+        full = self._limits.max_batch_tokens or batch.costs.batch_tokens
+        if batch.tokens * 2 < full:
             return
         self._full_runs += 1
         rate = self._workers * batch.tokens / max(seconds, 1e-9)

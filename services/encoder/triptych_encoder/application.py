@@ -13,27 +13,26 @@ from triptych_bundles.manifest import Bundle
 from triptych_encoder.admission import Admission
 from triptych_encoder.batcher import Batcher
 from triptych_encoder.costing import Costing
+from triptych_encoder.devices import Device, device_of
 from triptych_encoder.dispatcher import Dispatcher
 from triptych_encoder.model import EncoderModel, load_model
 from triptych_encoder.runtime_metrics import RuntimeMetrics
-from triptych_encoder.runtimes import Runtimes
 from triptych_encoder.servicer import EncoderServicer
 from triptych_encoder.settings import EncoderSettings
 from triptych_encoder.telemetry import EncoderMetrics
-from triptych_servicekit.cores import available_cores
 from triptych_servicekit.model_metrics import ModelMetrics
 from triptych_servicekit.registry import LiveRegistry
 
 
 class EncoderApplication:
-    """See servicekit's Application."""
+    """See servicekit's Application. `device` is what runs the graphs, by default the settings'."""
 
     name = "encoder"
 
-    def __init__(self, settings: EncoderSettings) -> None:
+    def __init__(self, settings: EncoderSettings, device: Device | None = None) -> None:
         batching = settings.batching
-        workers = settings.runtime.workers or available_cores()
-        runtimes = Runtimes.here(settings.runtime.precision, workers)
+        self._device = device or device_of(settings)
+        workers = self._device.workers
         self._settings = settings
         self._admission = Admission(batching, workers)
         self.metrics = EncoderMetrics()
@@ -44,10 +43,9 @@ class EncoderApplication:
             self.metrics,
             observers=[self._admission.observe],
         )
-        load = partial(load_model, runtimes=runtimes, find_costs=Costing(batching, workers))
         self._models = LiveModels(
             Bundle,
-            load,
+            partial(load_model, runtimes=self._device, find_costs=Costing(batching, workers)),
             settings.models,
             ModelMetrics(self.metrics),
             serve=self._serve,
@@ -68,13 +66,14 @@ class EncoderApplication:
 
     async def start(self) -> None:
         """Load every bundle that may serve; a bundle that may not does not stop the others."""
+        await asyncio.to_thread(self._device.start)
         self._dispatcher.start()
         await self.bundles.start()
 
     def _serve(self, model: EncoderModel) -> None:
         self._dispatcher.add(model.lane)
-        self._shown.enter(model.serving)
         self.metrics.publish_costs(model.name, model.lane.costs)
+        self._shown.enter(model.serving)
 
     async def _release(self, model: EncoderModel) -> None:
         await self._dispatcher.remove(model.lane)
@@ -86,11 +85,13 @@ class EncoderApplication:
         """End the workers and release the graphs."""
         await self._dispatcher.stop()
         await self.bundles.stop()
+        await asyncio.to_thread(self._device.close)
 
     def dead(self) -> Sequence[str]:
-        """A loop that ended never comes back."""
+        """A loop that ended never comes back, nor does a device that failed."""
         workers = ["a worker has ended"] if self._dispatcher.broken() else []
-        return [*workers, *self.bundles.dead()]
+        device = ["the device has failed"] if self._device.failure else []
+        return [*workers, *device, *self.bundles.dead()]
 
     def unready(self) -> Sequence[str]:
         """Without a model there is nothing to serve."""

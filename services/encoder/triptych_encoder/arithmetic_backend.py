@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_encoder.backend import HIDDEN, LOGITS, TOKEN_LOGITS, PaddedBatch
+from triptych_encoder.backend import HIDDEN, LOGITS, TOKEN_LOGITS, RaggedBatch
+from triptych_encoder.cost import CostModel
+from triptych_encoder.padding import PaddedBatch, pad
 
 
 class ArithmeticBackend:
@@ -25,6 +27,7 @@ class ArithmeticBackend:
     description = "arithmetic"
     outputs = (HIDDEN, "pooled.cls", "pooled.mean", "pooled.last_token", LOGITS, TOKEN_LOGITS)
     reads_token_types = True
+    cost_model = CostModel
 
     def __init__(
         self,
@@ -41,16 +44,15 @@ class ArithmeticBackend:
         self._gate = gate
         self.shapes: list[tuple[int, int]] = []
 
-    def run(self, batch: PaddedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
+    def run(self, batch: RaggedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
         """See Backend.run."""
-        rows, width = batch.input_ids.shape
-        self.shapes.append((rows, width))
+        self.shapes.append((len(batch.lengths), int(batch.lengths.max())))
         if self._gate is not None:
             self._gate.wait()
         time.sleep(self._seconds)
         if self._poison is not None and (batch.input_ids == self._poison).any():
             raise RuntimeError("poison")
-        computed = self._compute(batch)
+        computed = self._compute(pad(batch))
         return [computed[name] for name in outputs]
 
     def _compute(self, batch: PaddedBatch) -> dict[str, NDArray[Any]]:

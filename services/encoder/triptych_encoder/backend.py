@@ -1,30 +1,41 @@
 """The seam between batching and whatever runs the graph."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triptych_bundles.manifest import HIDDEN_OUTPUT, LOGITS_OUTPUT, TOKEN_LOGITS_OUTPUT
+from triptych_encoder.cost import CostModel
 
 HIDDEN: Final = HIDDEN_OUTPUT
 LOGITS: Final = LOGITS_OUTPUT
 TOKEN_LOGITS: Final = TOKEN_LOGITS_OUTPUT
 
+Ints = NDArray[np.int32]
+Result: TypeAlias = NDArray[Any] | Sequence[NDArray[Any]]
+"""Of an output: a row for each sequence, or for each sequence the rows of its tokens."""
+
 
 @dataclass(frozen=True, slots=True)
-class PaddedBatch:
-    """B sequences padded on the right to the longest, S tokens.
+class RaggedBatch:
+    """B sequences, one after the other, T tokens in all.
 
-    `input_ids`, `attention_mask` and `token_type_ids` are int32 [B, S]; the mask is 1 for real
-    tokens and 0 for padding.
+    `input_ids` and `token_type_ids` are int32 [T], where no types stand for zeros; `lengths` is
+    int32 [B].
     """
 
-    input_ids: NDArray[np.int32]
-    attention_mask: NDArray[np.int32]
-    token_type_ids: NDArray[np.int32]
+    input_ids: Ints
+    token_type_ids: Ints | None
+    lengths: Ints
+
+    @classmethod
+    def of(cls, sequences: Iterable[Sequence[int] | Ints]) -> "RaggedBatch":
+        """Sequences of ids whose types are all zero."""
+        rows = [np.asarray(sequence, np.int32) for sequence in sequences]
+        return cls(np.concatenate(rows), None, np.array([len(row) for row in rows], np.int32))
 
 
 class Backend(Protocol):
@@ -42,11 +53,16 @@ class Backend(Protocol):
     def reads_token_types(self) -> bool:
         """Whether `token_type_ids` make a difference."""
 
-    def run(self, batch: PaddedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
-        """One float32 array for each of `outputs`.
+    @property
+    def cost_model(self) -> type[CostModel]:
+        """What its runs cost is a model of this kind, which decides what shares a run."""
 
-        `pooled.<pooling>` [B, H], `logits` [B, labels], `last_hidden_state` [B, S, H] and
-        `token_logits` [B, S, labels].
+    def run(self, batch: RaggedBatch, outputs: Sequence[str]) -> Sequence[Result]:
+        """One result of a floating type for each of `outputs`.
+
+        `pooled.<pooling>` [B, H] and `logits` [B, labels]; of `last_hidden_state` [.., H] and
+        `token_logits` [.., labels] for each sequence its tokens' rows, with padding after them or
+        without.
         """
 
     def close(self) -> None:

@@ -1,23 +1,24 @@
-"""Entries that run together: padded on the way in, scattered on the way out."""
+"""Entries that run together: gathered on the way in, scattered on the way out."""
 
 import itertools
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_encoder.backend import Backend, PaddedBatch
+from triptych_encoder.backend import Backend, RaggedBatch, Result
+from triptych_encoder.cost import CostModel
 from triptych_encoder.entry import Entry, Submission
 
 # Batch ids are unique in the process; the random part tells processes apart in logs.
 _PROCESS: Final = uuid.uuid4().hex[:8]
 _numbers = itertools.count(1)
 
-Arrays = Mapping[str, NDArray[Any]]
+Arrays = Mapping[str, Result]
 
 
 def _next_id() -> str:
@@ -29,6 +30,7 @@ class Batch:
     """Entries of one model for one run of its graph."""
 
     entries: Sequence[Entry]
+    costs: CostModel
     batch_id: str = field(default_factory=_next_id)
 
     @property
@@ -37,9 +39,9 @@ class Batch:
         return sum(entry.length for entry in self.entries)
 
     @property
-    def padded_tokens(self) -> int:
-        """Rows times width."""
-        return len(self.entries) * max(entry.length for entry in self.entries)
+    def area(self) -> int:
+        """Tokens that are computed, padding included."""
+        return self.costs.area([entry.length for entry in self.entries])
 
     def begin(self) -> Sequence[str]:
         """The outputs that the entries' claims need together; who claims later gets no other."""
@@ -51,7 +53,7 @@ class Batch:
 
     def run(self, backend: Backend, outputs: Sequence[str]) -> Arrays:
         """In a worker's thread: compute, and write the rows of all who claim by now."""
-        results = backend.run(self.pad(), outputs)
+        results = backend.run(self.gather(), outputs)
         arrays = dict(zip(outputs, results, strict=True))
         self.write(arrays)
         return arrays
@@ -78,13 +80,17 @@ class Batch:
         for submission, indices in settled.items():
             submission.settle(indices, started, ended, self.batch_id)
 
-    def pad(self) -> PaddedBatch:
-        """The arrays that the backend reads."""
-        lengths = np.array([entry.length for entry in self.entries])
-        real = np.arange(lengths.max()) < lengths[:, None]
-        ids, types = (np.zeros(real.shape, np.int32) for _ in range(2))
-        ids[real] = np.frombuffer(b"".join(entry.key[0] for entry in self.entries), np.int32)
-        for row, entry in enumerate(self.entries):
-            if (entry_types := entry.token_type_ids) is not None:
-                types[row, : entry.length] = entry_types
-        return PaddedBatch(ids, real.astype(np.int32), types)
+    def gather(self) -> RaggedBatch:
+        """What the backend reads."""
+        ids = np.frombuffer(b"".join(entry.key[0] for entry in self.entries), np.int32)
+        lengths = np.array([entry.length for entry in self.entries], np.int32)
+        return RaggedBatch(ids, self._token_types(lengths), lengths)
+
+    def _token_types(self, lengths: NDArray[np.int32]) -> NDArray[np.int32] | None:
+        if not any(entry.key[1] for entry in self.entries):
+            return None
+        types = np.zeros(int(lengths.sum()), np.int32)
+        for start, entry in zip((np.cumsum(lengths) - lengths).tolist(), self.entries, strict=True):
+            if (own := entry.token_type_ids) is not None:
+                types[start : start + entry.length] = own
+        return types

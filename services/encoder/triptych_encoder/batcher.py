@@ -1,14 +1,13 @@
 """Which entries share the next run of the graph.
 
-The entry that is due first anchors the batch, so nothing starves. It brings those along that stand
-next to it in the order of lengths, as the cheapest cut of the queue into calls has it.
+The entry that is due first anchors the batch, so nothing starves. What it brings along is decided
+by what runs cost on the backend that serves.
 """
 
 import math
 from typing import Final
 
 from triptych_encoder.cost import CostModel
-from triptych_encoder.cutting import call_around
 from triptych_encoder.entry import Entry
 from triptych_encoder.queue import LengthQueue
 
@@ -18,7 +17,7 @@ MIN_SHARE_CALLS: Final = 2
 
 
 class Batcher:
-    """Takes batches of at most `max_batch_tokens`, padding included, from a queue."""
+    """Takes batches from a queue, of an area of at most `max_batch_tokens`; 0: as the costs say."""
 
     def __init__(self, max_batch_tokens: int) -> None:
         self._max_batch_tokens = max_batch_tokens
@@ -31,12 +30,11 @@ class Batcher:
         anchor = queue.oldest()
         if anchor is None:
             return []
-        budget = self._budget(queue.tokens, costs, idle_workers)
-        runs = call_around(queue.counts, anchor.length, budget, costs.call_tokens)
-        return queue.take(anchor, runs)
+        return costs.take(queue, anchor, self._budget(queue.tokens, costs, idle_workers))
 
     def _budget(self, tokens: int, costs: CostModel, idle_workers: int) -> int:
+        limit = self._max_batch_tokens or costs.batch_tokens
         if idle_workers <= 1:
-            return self._max_batch_tokens
+            return limit
         share = max(tokens / idle_workers, MIN_SHARE_CALLS * costs.call_tokens)
-        return min(self._max_batch_tokens, math.ceil(share))
+        return min(limit, math.ceil(share))

@@ -1,4 +1,4 @@
-"""What a run costs on the cores that serve: measured when a model is loaded."""
+"""What a run costs on what serves: measured when a model is loaded."""
 
 import time
 from collections import defaultdict
@@ -8,11 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from triptych_encoder.backend import Backend, PaddedBatch
+from triptych_encoder.backend import Backend, RaggedBatch
 from triptych_encoder.cost import CostModel, Shape
 
-# Small runs tell the price of a call, large ones that of a token.
-SHAPES: Final[Sequence[Shape]] = ((1, 8), (2, 16), (4, 16), (4, 32), (4, 64), (2, 128))
 # Each shape comes up several times, so that a moment's disturbance meets them all alike.
 ROUNDS: Final = 3
 # Seconds that a shape runs in each round, and runs at least: about 0.4 s in all for a small model.
@@ -30,19 +28,20 @@ def measure(
     Sequences have at most `longest` tokens with ids up to `highest_id`.
     """
     seconds: defaultdict[Shape, list[float]] = defaultdict(list)
-    batches = [_batch((rows, min(width, longest)), highest_id) for rows, width in SHAPES]
+    kind = backend.cost_model
+    shapes = [(rows, min(width, longest)) for rows, width in kind.shapes]
+    batches = {shape: _batch(shape, highest_id) for shape in shapes}
     with ThreadPoolExecutor(workers, thread_name_prefix="calibrate") as pool:
         for _ in range(ROUNDS):
-            for batch in batches:
+            for shape, batch in batches.items():
                 runs = [pool.submit(_runs, backend, batch, outputs) for _ in range(workers)]
-                rows, width = batch.input_ids.shape
-                seconds[rows, width] += [each for run in runs for each in run.result()]
-    return CostModel.fit(
+                seconds[shape] += [each for run in runs for each in run.result()]
+    return kind.fit(
         {shape: float(np.quantile(times, QUANTILE)) for shape, times in seconds.items()}
     )
 
 
-def _runs(backend: Backend, batch: PaddedBatch, outputs: Sequence[str]) -> list[float]:
+def _runs(backend: Backend, batch: RaggedBatch, outputs: Sequence[str]) -> list[float]:
     """Seconds of each of some runs, one after the other."""
     clock = [time.perf_counter()]
     while len(clock) <= MIN_RUNS or clock[-1] - clock[0] < SECONDS_EACH:
@@ -51,6 +50,7 @@ def _runs(backend: Backend, batch: PaddedBatch, outputs: Sequence[str]) -> list[
     return np.diff(clock).tolist()
 
 
-def _batch(shape: Shape, highest_id: int) -> PaddedBatch:
-    ids = np.arange(shape[0] * shape[1], dtype=np.int32).reshape(shape) % (highest_id + 1)
-    return PaddedBatch(ids, np.ones_like(ids), np.zeros_like(ids))
+def _batch(shape: Shape, highest_id: int) -> RaggedBatch:
+    rows, width = shape
+    ids = np.arange(rows * width, dtype=np.int32) % (highest_id + 1)
+    return RaggedBatch(ids, None, np.full(rows, width, np.int32))

@@ -34,7 +34,7 @@ class Costing:
     def __call__(self, bundle: Bundle, graph: str, backend: Backend) -> CostModel:
         """The costs of `backend`, which runs this graph of a bundle."""
         if self._given:
-            return CostModel(self._given)
+            return backend.cost_model(self._given)
         conditions = {
             "graph": bundle.record(graph).sha256,
             "backend": backend.description,
@@ -42,7 +42,7 @@ class Costing:
             "workers": self._workers,
         }
         name = sha256(json.dumps(conditions).encode()).hexdigest()[:NAME_DIGITS]
-        costs = self._known.get(name) or self._read(name)
+        costs = self._known.get(name) or self._read(name, backend.cost_model)
         if costs is None:
             costs = self._measure(bundle, backend)
             self._write(name, conditions, costs)
@@ -50,7 +50,7 @@ class Costing:
         return costs
 
     def _measure(self, bundle: Bundle, backend: Backend) -> CostModel:
-        longest = min(bundle.max_length, self._longest)
+        longest = min(bundle.max_length, self._longest or backend.cost_model.batch_tokens)
         first = list(bundle.outputs)[:1]
         costs = measure(backend, first, self._workers, longest, bundle.vocab_size - 1)
         rate = self._workers / costs.seconds_per_token
@@ -64,12 +64,12 @@ class Costing:
         )
         return costs
 
-    def _read(self, name: str) -> CostModel | None:
+    def _read(self, name: str, kind: type[CostModel]) -> CostModel | None:
         if self._folder is None:
             return None
         try:
             found = json.loads((self._folder / f"{name}.json").read_bytes())["costs"]
-            return CostModel(float(found["call_tokens"]), float(found["seconds_per_token"]))
+            return kind(float(found["call_tokens"]), float(found["seconds_per_token"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None  # never measured, or by another release: measure again
 

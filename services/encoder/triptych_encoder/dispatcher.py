@@ -12,17 +12,20 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Final
 
 from triptych_encoder.batch import Batch
 from triptych_encoder.batcher import Batcher
 from triptych_encoder.entry import Claim, Entry
 from triptych_encoder.lane import Lane
 from triptych_encoder.telemetry import EncoderMetrics
-from triptych_servicekit.errors import DeadlineExceeded, Internal
+from triptych_servicekit.errors import DeadlineExceeded, Internal, TriptychError
 
 __all__ = ["Dispatcher", "Lane"]
 
 logger = logging.getLogger(__name__)
+
+UNRUN: Final = "the encoder could not run this item"
 
 
 class Dispatcher:
@@ -117,7 +120,7 @@ class Dispatcher:
             entries = self._batcher.take(lane.queue, lane.costs, idle)
             wanted = partial(self._wanted, time.monotonic())
             if living := [entry for entry in entries if lane.keep(entry, wanted)]:
-                return lane, Batch(living)
+                return lane, Batch(living, lane.costs)
         return None
 
     def _next_lane(self) -> Lane | None:
@@ -155,23 +158,24 @@ class Dispatcher:
             arrays = await loop.run_in_executor(self._threads, run)
             ended = time.monotonic()
             batch.write(arrays)  # the rows of who claimed meanwhile
-        except Exception:
+        except Exception as error:
             logger.exception("a run failed", extra={"batch_id": batch.batch_id})
-            await self._run_alone(lane, batch)
+            await self._run_alone(lane, batch, error)
             return
         batch.settle(started, ended)
         self._release(lane, batch)
         for observe in self._observers:
             observe(batch, started, ended - started)
 
-    async def _run_alone(self, lane: Lane, batch: Batch) -> None:
+    async def _run_alone(self, lane: Lane, batch: Batch, error: Exception) -> None:
         """Run a failed batch entry by entry, so that only the one to blame fails."""
         if len(batch.entries) > 1:
             for entry in batch.entries:
-                await self._run(lane, Batch([entry]))
+                await self._run(lane, Batch([entry], lane.costs))
             return
         for claim in batch.entries[0].claims:
-            claim.fail(Internal("the encoder could not run this item"))
+            known = error if isinstance(error, TriptychError) else Internal(UNRUN)
+            claim.fail(known)
         self._release(lane, batch)
 
     @staticmethod

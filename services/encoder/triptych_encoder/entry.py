@@ -58,9 +58,7 @@ class Submission:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.unsettled = count
 
-    def write(
-        self, indices: Sequence[int], rows: Sequence[int], arrays: Mapping[str, NDArray[Any]]
-    ) -> None:
+    def write(self, indices: Sequence[int], rows: Sequence[int], arrays: Mapping[str, Any]) -> None:
         """Take the results of some sequences from these rows of a run's arrays, by output."""
         for output, result in zip(self.outputs, self.results, strict=True):
             output.rows.write(result, indices, arrays[output.source], rows)

@@ -1,7 +1,7 @@
 """Whether a backend may serve a bundle on this machine: held against golden vectors and itself."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from triptych_bundles.errors import BundleError
 from triptych_bundles.golden import GoldenVectors, disagreement
 from triptych_bundles.manifest import Bundle
-from triptych_encoder.backend import Backend, PaddedBatch
-from triptych_encoder.runtimes import BF16, FP32, Runtime
+from triptych_encoder.backend import Backend, RaggedBatch
+from triptych_encoder.runtimes import BF16, FP16, FP32, Runtime
 
 # Tokens of the longest text that is tried before a model serves: attention grows with its square.
 LONGEST_TRIED: Final = 1024
@@ -36,8 +36,11 @@ class Floor:
     """Of a text's pooled vector in a padded batch to its vector alone."""
 
 
-# Where a bundle has no record. The default model comes to 0.99992 and 0.99998 at worst.
-BF16_FLOOR: Final = Floor(golden=0.999, mates=0.9995)
+# Where a bundle has no record. In bf16 the default model comes to 0.99992 and 0.99998 at worst.
+FLOORS: Final[Mapping[str, Floor]] = {
+    BF16: Floor(golden=0.999, mates=0.9995),
+    FP16: Floor(golden=0.999, mates=0.9995),
+}
 # A record says how far batch mates were seen to move a vector where it was made; another processor
 # sums in another order, and may move it this many times as far.
 MATES_SLACK: Final = 2.0
@@ -50,8 +53,8 @@ def floor_of(bundle: Bundle, precision: str) -> Floor:
     record = bundle.precisions.get(precision)
     if record is not None:
         return Floor(record.min_cosine, 1 - MATES_SLACK * (1 - record.batch_cosine))
-    if precision == BF16:
-        return BF16_FLOOR
+    if precision in FLOORS:
+        return FLOORS[precision]
     raise BundleError(bundle.path, f"does not say how close {precision} comes", "precisions")
 
 
@@ -133,9 +136,9 @@ def _encode(backend: Backend, golden: GoldenVectors, names: Sequence[str], batch
     sequences = golden.sequences()
     rows: Rows = {}
     for texts in batches:
-        results = backend.run(_padded([sequences[text] for text in texts]), names)
+        results = backend.run(RaggedBatch.of(sequences[text] for text in texts), names)
         for row, text in enumerate(texts):
-            # logits of tokens are [B, S, labels], everything else is [B, width]
+            # a row of each token for logits of tokens, else one
             length = golden.lengths[text]
             rows[int(text)] = [np.atleast_2d(result[row])[:length] for result in results]
     return rows
@@ -149,18 +152,11 @@ def _check_limits(bundle: Bundle, graph: str, backend: Backend) -> None:
     length = min(bundle.max_length, LONGEST_TRIED)
     longest = np.full(length, bundle.vocab_size - 1, np.int32)
     try:
-        backend.run(_padded([longest]), list(bundle.outputs)[:1])
+        backend.run(RaggedBatch.of([longest]), list(bundle.outputs)[:1])
     except Exception as error:
         tried = f"cannot run {length} tokens of the id {bundle.vocab_size - 1}"
         reason = f"{tried}, which bundle.yaml admits: {_said(error)}"
         raise BundleError(bundle.file(graph), reason) from None
-
-
-def _padded(sequences: Sequence[Ints]) -> PaddedBatch:
-    ids, mask = np.zeros((2, len(sequences), max(map(len, sequences))), np.int32)
-    for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence)], mask[row, : len(sequence)] = sequence, 1
-    return PaddedBatch(ids, mask, np.zeros_like(ids))
 
 
 def _said(error: Exception) -> str:

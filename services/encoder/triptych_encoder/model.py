@@ -16,7 +16,7 @@ from triptych_encoder.gate import graph_of
 from triptych_encoder.lane import Lane
 from triptych_encoder.outputs import output_widths
 from triptych_encoder.runtime_metrics import Serving
-from triptych_encoder.runtimes import Runtimes
+from triptych_encoder.runtimes import Candidates
 
 CONFIG: Final = "config.json"
 
@@ -39,7 +39,7 @@ class EncoderModel:
     serving: Serving
 
 
-def load_model(bundle: Bundle, runtimes: Runtimes, find_costs: FindCosts) -> EncoderModel:
+def load_model(bundle: Bundle, runtimes: Candidates, find_costs: FindCosts) -> EncoderModel:
     """Load a bundle. Raises BundleError, naming the file, where it may not serve."""
     candidates = runtimes.candidates(bundle)
     graphs = dict.fromkeys(graph_of(bundle, runtime) for runtime in candidates)

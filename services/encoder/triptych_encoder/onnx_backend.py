@@ -9,7 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_encoder.backend import PaddedBatch
+from triptych_encoder.backend import RaggedBatch
+from triptych_encoder.cost import CostModel
+from triptych_encoder.padding import PaddedBatch, pad
 
 # The library's wheels report their use to its maker unless they are told not to before the import.
 os.putenv("ORT_DISABLE_TELEMETRY", "1")
@@ -32,6 +34,8 @@ class OnnxBackend:
     `precision` is what the graph was made for, and `disabled` the optimisers that would spoil it.
     """
 
+    cost_model = CostModel
+
     def __init__(self, graph: Path, precision: str = "fp32", disabled: Sequence[str] = ()) -> None:
         self._session = onnxruntime.InferenceSession(
             graph, _options(), providers=[PROVIDER], disabled_optimizers=list(disabled)
@@ -41,10 +45,11 @@ class OnnxBackend:
         self.outputs = tuple(item.name for item in self._session.get_outputs())
         self.reads_token_types = "token_type_ids" in self._inputs
 
-    def run(self, batch: PaddedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
+    def run(self, batch: RaggedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
         """See Backend.run. Inputs that the graph does not have are left out."""
+        padded = pad(batch)
         feeds = {
-            name: getattr(batch, name).astype(dtype, copy=False)
+            name: getattr(padded, name).astype(dtype, copy=False)
             for name, dtype in self._inputs.items()
         }
         results: list[NDArray[Any]] = self._session.run(list(outputs), feeds)

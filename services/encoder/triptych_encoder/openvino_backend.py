@@ -10,7 +10,9 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from triptych_encoder.backend import PaddedBatch
+from triptych_encoder.backend import RaggedBatch
+from triptych_encoder.cost import CostModel
+from triptych_encoder.padding import PaddedBatch, pad
 
 DEVICE: Final = "CPU"
 BF16: Final = "BF16"
@@ -38,6 +40,8 @@ class OpenVinoBackend:
     `hint` is the type that it may compute with, `bf16` or `f32`; inputs and outputs keep theirs.
     """
 
+    cost_model = CostModel
+
     def __init__(self, graph: Path, workers: int, hint: str) -> None:
         self._compiled = _core().compile_model(graph, DEVICE, _options(workers, hint))
         _check_hint(self._compiled, hint)
@@ -48,10 +52,11 @@ class OpenVinoBackend:
         self.outputs = tuple(self._outputs)
         self.reads_token_types = "token_type_ids" in self._inputs
 
-    def run(self, batch: PaddedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
+    def run(self, batch: RaggedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
         """See Backend.run. Inputs that the graph does not have are left out."""
+        padded = pad(batch)
         feeds = {
-            name: getattr(batch, name).astype(dtype, copy=False)
+            name: getattr(padded, name).astype(dtype, copy=False)
             for name, dtype in self._inputs.items()
         }
         request = self._take()

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_bundles.manifest import Bundle
-from triptych_encoder.backend import LOGITS, TOKEN_LOGITS
+from triptych_bundles.manifest import LOGITS_OUTPUT, TOKEN_LOGITS_OUTPUT, Bundle
 
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
@@ -25,9 +24,9 @@ class Rows(Protocol):
         """Rows in all."""
 
     def write(
-        self, result: Array, indices: Sequence[int], values: Array, rows: Sequence[int]
+        self, result: Array, indices: Sequence[int], values: Any, rows: Sequence[int]
     ) -> None:
-        """Write the rows of sequences `indices` from these rows of a padded batch [B, ...]."""
+        """Write the rows of sequences `indices` from those of these sequences of a batch."""
 
     def of(self, sequences: Bools) -> Bools:
         """[count]: the rows of the sequences for which [S] is true."""
@@ -40,7 +39,7 @@ class SequenceRows:
         self.count = count
 
     def write(
-        self, result: Array, indices: Sequence[int], values: Array, rows: Sequence[int]
+        self, result: Array, indices: Sequence[int], values: Any, rows: Sequence[int]
     ) -> None:
         """See Rows. `values` [B, width]."""
         result[indices] = values[rows]
@@ -60,12 +59,12 @@ class TokenRows:
         self._starts: list[int] = (ends - lengths).tolist()
 
     def write(
-        self, result: Array, indices: Sequence[int], values: Array, rows: Sequence[int]
+        self, result: Array, indices: Sequence[int], values: Any, rows: Sequence[int]
     ) -> None:
-        """See Rows. `values` [B, S, width]."""
+        """See Rows. `values` [B][S, width], padding after a sequence's tokens."""
         for index, row in zip(indices, rows, strict=True):
             start, length = self._starts[index], int(self._lengths[index])
-            result[start : start + length] = values[row, :length]
+            result[start : start + length] = values[row][:length]
 
     def of(self, sequences: Bools) -> Bools:
         """See Rows."""
@@ -88,9 +87,9 @@ class SegmentRows:
         self._bounds: list[int] = np.searchsorted(owners, np.arange(sequences + 1)).tolist()
 
     def write(
-        self, result: Array, indices: Sequence[int], values: Array, rows: Sequence[int]
+        self, result: Array, indices: Sequence[int], values: Any, rows: Sequence[int]
     ) -> None:
-        """See Rows. `values` [B, S, width] are hidden states."""
+        """See Rows. `values` [B][S, width] are hidden states."""
         for index, row in zip(indices, rows, strict=True):
             own = self._order[self._bounds[index] : self._bounds[index + 1]]
             if len(own):
@@ -143,7 +142,7 @@ class Output:
 def output_widths(bundle: Bundle, graph_outputs: Collection[str]) -> Mapping[str, int]:
     """Numbers a row of each output that both the bundle and its graph have."""
     labels = len(bundle.head.labels) if bundle.head else 0
-    known = {LOGITS: labels, TOKEN_LOGITS: len(bundle.token_labels)}
+    known = {LOGITS_OUTPUT: labels, TOKEN_LOGITS_OUTPUT: len(bundle.token_labels)}
     return {
         name: known.get(name, bundle.hidden_size)
         for name in bundle.outputs

@@ -59,8 +59,27 @@ class LengthQueue:
                 self._remove(entry)
                 taken.append(entry)
                 wanted -= 1
-            _head(waiting)  # lets go of those that are taken
+            self._forget(length)
         return taken
+
+    def take_oldest(self, anchor: Entry, tokens: int, entries: int) -> list[Entry]:
+        """Take out this entry and those due first, as many as have these `tokens` together.
+
+        The first that does not fit ends it, so that a long one is not overtaken again and again.
+        """
+        self._remove(anchor)
+        taken, room = [anchor], tokens - anchor.length
+        while len(taken) < entries and (entry := self.oldest()) and entry.length <= room:
+            self._remove(entry)
+            taken.append(entry)
+            room -= entry.length
+            self._forget(entry.length)
+        self._forget(anchor.length)
+        return taken
+
+    def _forget(self, length: int) -> None:
+        """Let go of those of a length that are taken."""
+        _head(self._by_length[length])
 
     def _remove(self, entry: Entry) -> None:
         # Only marked: the other queue it stands in drops it once it comes to the head there.

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from triptych_bundles.manifest import Bundle
-from triptych_encoder.backend import Backend, PaddedBatch
+from triptych_encoder.backend import Backend, RaggedBatch
 
 # Rows and tokens of runs: a short text, many of them, and longer ones.
 SHAPES: Final[Sequence[tuple[int, int]]] = ((1, 16), (8, 16), (8, 64))
@@ -31,13 +31,13 @@ def _ratio(bundle: Bundle, shape: tuple[int, int], rival: Backend, reference: Ba
     return min(seconds[reference]) / min(seconds[rival])
 
 
-def _seconds(backend: Backend, batch: PaddedBatch, outputs: Sequence[str]) -> float:
+def _seconds(backend: Backend, batch: RaggedBatch, outputs: Sequence[str]) -> float:
     started = time.perf_counter()
     backend.run(batch, outputs)
     return time.perf_counter() - started
 
 
-def _batch(bundle: Bundle, rows: int, width: int) -> PaddedBatch:
-    shape = rows, min(width, bundle.max_length)
-    ids = np.arange(np.prod(shape), dtype=np.int32).reshape(shape) % bundle.vocab_size
-    return PaddedBatch(ids, np.ones_like(ids), np.zeros_like(ids))
+def _batch(bundle: Bundle, rows: int, width: int) -> RaggedBatch:
+    width = min(width, bundle.max_length)
+    ids = np.arange(rows * width, dtype=np.int32) % bundle.vocab_size
+    return RaggedBatch(ids, None, np.full(rows, width, np.int32))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from triptych_bundles.errors import BundleError
 from triptych_bundles.manifest import Bundle
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 OpenBackend = Callable[[Path], Backend]
 
 FP32: Final = "fp32"
+FP16: Final = "fp16"
 BF16: Final = "bf16"
 INT8: Final = "int8"
 AUTO: Final = "auto"
@@ -26,6 +27,7 @@ AUTO: Final = "auto"
 FP32_GRAPH: Final = "cpu-fp32"
 INT8_GRAPH: Final = "cpu-int8"
 INT8_STATIC_GRAPH: Final = "cpu-int8-static"
+PACKED_GRAPH: Final = "gpu-fp16-packed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,16 @@ class Runtime:
     precision: str
     variant: str
     open: OpenBackend
+
+
+class Candidates(Protocol):
+    """What could run a bundle."""
+
+    def candidates(self, bundle: Bundle) -> Sequence[Runtime]:
+        """The first, or the second where it is faster and close enough.
+
+        Raises BundleError where the bundle has no graph for any.
+        """
 
 
 REFERENCE: Final = Runtime("onnxruntime", FP32, FP32_GRAPH, OnnxBackend)
@@ -85,14 +97,15 @@ class Runtimes:
     @classmethod
     def here(cls, precision: str, workers: int) -> "Runtimes":
         """Those of this process. For fp32 nothing is looked for, nor imported."""
-        bare = Machine(openvino=False, bf16=False)
-        return cls(precision, workers, bare if precision == FP32 else Machine.here())
+        return cls(precision, workers, cls.machine(precision))
+
+    @staticmethod
+    def machine(precision: str) -> Machine:
+        """What there is, as far as a precision asks for it."""
+        return Machine(openvino=False, bf16=False) if precision == FP32 else Machine.here()
 
     def candidates(self, bundle: Bundle) -> Sequence[Runtime]:
-        """What may run the bundle: the first, or the second where it is faster and close enough.
-
-        Raises BundleError where the bundle has no graph for the precision.
-        """
+        """See Candidates."""
         if self._precision == INT8:
             return [self._int8(bundle)]
         if self._precision == FP32 or self._machine.missing:

@@ -28,10 +28,11 @@ class Batching:
     """How sequences share runs of the graph, and how many may wait."""
 
     max_batch_tokens: int = setting(
-        512,
-        "Most tokens of a run, padding included; a longer sequence runs alone. On a CPU more"
-        " tokens only leave the cache.",
-        minimum=16,
+        0,
+        "Most tokens of a run, padding included; a longer sequence runs alone. 0: what suits the"
+        " device, 512 on a CPU and 16384 on a GPU.",
+        minimum=0,
+        maximum=131_072,
     )
     run_overhead_tokens: int = setting(
         0,
@@ -56,6 +57,11 @@ class Batching:
 class Runtime:
     """How the graph is run."""
 
+    device: str = setting(
+        "cpu",
+        "What runs the graphs; cuda needs the image for GPUs and bundles compiled for one.",
+        choices=("cpu", "cuda"),
+    )
     precision: str = setting(
         "fp32",
         "What vectors are computed in: bf16 needs the extra `openvino` and a processor that has it,"
@@ -63,7 +69,20 @@ class Runtime:
         choices=("fp32", "bf16", "int8", "auto"),
     )
     workers: int = setting(
-        0, "Runs at the same time, one thread each; 0: one a core.", minimum=0, maximum=256
+        0,
+        "Runs at the same time, one thread each; 0: one a core, on a GPU two, of which one computes"
+        " while the other is packed and copied.",
+        minimum=0,
+        maximum=256,
+    )
+    gpu_memory_bytes: int = setting(
+        0,
+        "Most memory of the GPU that runs of a model may take, weights aside; 0: four fifths of"
+        " what is free when it is loaded.",
+        minimum=0,
+    )
+    cuda_graphs: bool = setting(
+        True, "Whether runs of up to 4096 tokens are recorded when a model is loaded, and replayed."
     )
     max_token_output_bytes: int = setting(
         16 * groups.MEBIBYTE,

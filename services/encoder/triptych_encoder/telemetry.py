@@ -39,10 +39,10 @@ class EncoderMetrics(Metrics):
 
     def observe_batch(self, batch: Batch, started: float, seconds: float) -> None:
         """Count a finished run that began at `started` on the monotonic clock."""
-        tokens, padded = batch.tokens, batch.padded_tokens
+        tokens, area = batch.tokens, batch.area
         self.encode_seconds.observe(seconds)
         self.batch_tokens.observe(tokens)
-        self.padding.observe(1 - tokens / padded)
+        self.padding.observe(1 - tokens / area)
         self.tokens.inc(tokens)
         self.sequences.inc(len(batch.entries))
         for entry in batch.entries:

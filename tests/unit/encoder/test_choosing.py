@@ -11,9 +11,9 @@ import pytest
 
 from triptych_bundles import Bundle, BundleError, GoldenVectors, PrecisionRecord, Repository
 from triptych_encoder.arithmetic_backend import ArithmeticBackend
-from triptych_encoder.backend import LOGITS, TOKEN_LOGITS, Backend, PaddedBatch
+from triptych_encoder.backend import LOGITS, TOKEN_LOGITS, Backend, RaggedBatch
 from triptych_encoder.choosing import MIN_SPEEDUP, Chosen, choose
-from triptych_encoder.gate import BF16_FLOOR, floor_of
+from triptych_encoder.gate import FLOORS, floor_of
 from triptych_encoder.runtimes import BF16, FP32, INT8, Runtime
 
 HIDDEN_SIZE, LABELS = 4, 3
@@ -35,7 +35,7 @@ def golden() -> GoldenVectors:
     names = ("pooled.mean", LOGITS, TOKEN_LOGITS)
     rows: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for sequence in np.split(ids, np.cumsum(LENGTHS)[:-1]):
-        given = PaddedBatch(sequence[None], np.ones_like(sequence)[None], sequence[None] * 0)
+        given = RaggedBatch.of([sequence])
         for name, result in zip(names, arithmetic().run(given, names), strict=True):
             rows[name].append(result.reshape(-1, result.shape[-1]))
     outputs = {name: np.concatenate(parts).astype(np.float32) for name, parts in rows.items()}
@@ -54,8 +54,9 @@ class Bent:
         self._share = share
         self.description, self.outputs = "bent", self._exact.outputs
         self.reads_token_types = self._exact.reads_token_types
+        self.cost_model = self._exact.cost_model
 
-    def run(self, batch: PaddedBatch, outputs: Sequence[str]) -> list[np.ndarray]:
+    def run(self, batch: RaggedBatch, outputs: Sequence[str]) -> list[np.ndarray]:
         bent = np.array([1 + self._share, *[1] * (HIDDEN_SIZE - 1)], np.float32)
         results = self._exact.run(batch, outputs)
         return [result * bent[: result.shape[-1]] for result in results]
@@ -138,7 +139,7 @@ def test_logits_may_be_off_by_what_a_vector_at_the_floor_is(
 
 
 def test_the_bundle_states_the_floors_where_it_was_measured(bundle: Bundle) -> None:
-    assert floor_of(bundle, BF16) == BF16_FLOOR
+    assert floor_of(bundle, BF16) == FLOORS[BF16]
     assert floor_of(bundle, FP32).golden == bundle.golden.min_cosine
     measured = replace(bundle, precisions={BF16: RECORD, INT8: RECORD})
     for precision in (BF16, INT8):

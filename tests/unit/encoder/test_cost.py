@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from triptych_bundles.manifest import Bundle
 from triptych_bundles.repository import Repository
 from triptych_encoder.arithmetic_backend import ArithmeticBackend
-from triptych_encoder.backend import PaddedBatch
-from triptych_encoder.calibration import SHAPES, measure
-from triptych_encoder.cost import MAX_CALL_TOKENS, MIN_CALL_TOKENS, CostModel
+from triptych_encoder.backend import RaggedBatch
+from triptych_encoder.calibration import measure
+from triptych_encoder.cost import CostModel
 from triptych_encoder.costing import Costing
 from triptych_encoder.settings import Batching
 
 POOLED = ("pooled.mean",)
+SHAPES = CostModel.shapes
+MIN_CALL_TOKENS, MAX_CALL_TOKENS = CostModel.bounds
 
 
 class TimedBackend(ArithmeticBackend):
@@ -32,8 +34,8 @@ class TimedBackend(ArithmeticBackend):
         super().__init__()
         self._call, self._token = call, token
 
-    def run(self, batch: PaddedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
-        time.sleep(self._call + self._token * batch.input_ids.size)
+    def run(self, batch: RaggedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
+        time.sleep(self._call + self._token * int(batch.lengths.sum()))
         return super().run(batch, outputs)
 
 

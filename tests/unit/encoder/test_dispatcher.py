@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tests.unit.encoder.dispatching import COSTS, HIDDEN_SIZE, dispatching, submission, submit
 from triptych_encoder.arithmetic_backend import ArithmeticBackend
-from triptych_encoder.backend import HIDDEN, PaddedBatch
+from triptych_encoder.backend import HIDDEN, RaggedBatch
 from triptych_encoder.dispatcher import Lane
 from triptych_servicekit.errors import DeadlineExceeded, Internal
 
@@ -23,7 +23,7 @@ class GatedBackend(ArithmeticBackend):
         super().__init__(HIDDEN_SIZE)
         self.gate = threading.Event()
 
-    def run(self, batch: PaddedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
+    def run(self, batch: RaggedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
         assert self.gate.wait(60)
         return super().run(batch, outputs)
 

@@ -7,6 +7,7 @@ import pytest
 
 from triptych_encoder.admission import MIN_FULL_RUNS, Admission
 from triptych_encoder.batch import Batch
+from triptych_encoder.cost import CostModel
 from triptych_encoder.entry import Submission
 from triptych_encoder.outputs import Output, SequenceRows
 from triptych_encoder.settings import Batching
@@ -20,7 +21,7 @@ async def batch_of(tokens: int) -> Batch:
     lengths = np.array([tokens], np.int32)
     output = Output("pooled.mean", SequenceRows(1), 4, np.dtype(np.float32))
     work = Submission(np.ones(tokens, np.int32), None, lengths, [output], 0.0)
-    return Batch(list(work.entries([Caller(0, 1, time.monotonic() + 60)])))
+    return Batch(list(work.entries([Caller(0, 1, time.monotonic() + 60)])), CostModel(8))
 
 
 def later(seconds: float = 60) -> float:

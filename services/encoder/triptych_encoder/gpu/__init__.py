@@ -1,0 +1,1 @@
+"""The encoder on an NVIDIA GPU: batches packed on the host, run without padding."""

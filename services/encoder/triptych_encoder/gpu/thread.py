@@ -1,0 +1,45 @@
+"""The one thread that gives the GPU of this process its work.
+
+Recorded graphs belong to the thread that recorded them, and while one is being recorded no other
+thread may take memory on the GPU: so all models share this one.
+"""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from triptych_servicekit.errors import Unavailable
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class GpuThread:
+    """Runs calls one after the other."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="gpu")
+        self._failure = ""
+
+    @property
+    def failure(self) -> str:
+        """Why the GPU is of no use to this process any more; empty while it is sound."""
+        return self._failure
+
+    def call(self, function: Callable[[], T]) -> T:
+        """The outcome of a call made there. Raises Unavailable once the GPU has failed."""
+        if self._failure:
+            raise Unavailable("the encoder's device has failed")
+        return self._pool.submit(function).result()
+
+    def fail(self, reason: str) -> None:
+        """Nothing is called any more: an error of this kind stays until the process ends."""
+        if not self._failure:
+            logger.critical("the GPU has failed; the process has to end", extra={"reason": reason})
+            self._failure = reason
+
+    def close(self) -> None:
+        """End the thread."""
+        self._pool.shutdown()
