@@ -50,6 +50,16 @@ test: $(DEVELOPMENT) $(BUNDLE) $(HEADS) ## unit and integration tests; those mar
 e2e: $(DEVELOPMENT) ## tests of the platform in containers; needs a Docker engine with compose
 	$(PYTEST) --timeout 900 tests/e2e
 
+K8S := .venv/.synced-k8s
+
+.PHONY: k8s-check
+k8s-check: $(K8S) $(BUNDLE) $(HEADS) ## hold deploy/k8s against schemas, checks and faults; needs kubectl and promtool
+	$(PYTEST) tests/k8s
+
+.PHONY: release-images
+release-images: $(DEVELOPMENT) ## push a release to REGISTRY, and write its digests into the production overlay
+	.venv/bin/python -m deploy.k8s.release_images $(REGISTRY)
+
 .PHONY: check-long
 check-long: $(DEVELOPMENT) $(BUNDLE) $(HEADS) ## tests that take longer than a change should wait
 	$(PYTEST) tests/long
@@ -131,6 +141,10 @@ $(RUNTIME): $(LOCKED) | $(UV_READY)
 $(DEVELOPMENT): $(LOCKED) | $(UV_READY)
 	$(SYNC)
 	@touch $@ $(RUNTIME)
+
+$(K8S): $(DEVELOPMENT)
+	$(SYNC) --group k8s
+	@touch $@ $(DEVELOPMENT) $(RUNTIME)
 
 # order-only: a newer environment is no reason to compile the same weights again
 $(BUNDLE): | $(RUNTIME)
