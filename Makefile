@@ -158,7 +158,7 @@ $(BUF):
 
 # Containers. What of them is released, and from which commit, is said in .env and by git.
 LAYERED = docker compose -f compose.yaml -f compose.$(1).yaml up -d --wait
-images up up-gpu up-observability: export TRIPTYCH_REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+images up up-gpu up-observability up-mesh: export TRIPTYCH_REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 .PHONY: images
 images: ## build every image but the GPU's
@@ -175,6 +175,16 @@ up-gpu: ## the same, with the encoder on an NVIDIA GPU
 .PHONY: up-observability
 up-observability: ## the same, with Prometheus on port 9090
 	$(call LAYERED,observability)
+
+# Keys are for the user that reads them: root hands them to that of all containers.
+MESH := .cache/mesh
+POLICY := policy
+.PHONY: up-mesh
+up-mesh: $(DEVELOPMENT) ## start it with a proxy beside every service; POLICY=trial adds releases on trial
+	.venv/bin/python -m deploy.mesh deploy/mesh/$(POLICY) $(MESH)
+	TRIPTYCH_MESH_REVISION=$$(cat $(MESH)/revision) COMPOSE_PROFILES=$(POLICY) \
+	TRIPTYCH_MESH_USER=$$([ "$$(id -u)" -eq 0 ] && echo 10001:10001 || echo "$$(id -u):$$(id -g)") \
+		$(call LAYERED,mesh)
 
 .PHONY: logs
 logs: ## follow the containers' logs

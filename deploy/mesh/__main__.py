@@ -17,7 +17,7 @@ from deploy.mesh.identities import issue
 from deploy.mesh.policy import Policies, PolicyError, principal
 from deploy.mesh.proxies import NAMESPACE, proxies
 
-# The user of every container of ours; root gives it the keys, anybody else runs proxies as themself.
+# The user of every container of ours. Root gives it the keys; anybody else runs proxies as theirs.
 CONTAINER_USER: Final = 10001
 
 

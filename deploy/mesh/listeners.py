@@ -31,7 +31,7 @@ def outbound(upstream: Upstream, port: int) -> Config:
 
 
 def entrance(upstream: Upstream, port: int, timeout: str) -> Config:
-    """Calls of clients to the gateway, in plaintext: the port is published on this machine alone."""
+    """Calls of clients to the gateway, in plaintext: this machine alone reaches the port."""
     cluster = cluster_name(upstream.host, port, "")
     route = {"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": timeout}}
     return _listener(f"entrance_{port}", "0.0.0.0", port, [route], [])  # noqa: S104
@@ -71,8 +71,8 @@ def _policy(rule: Rule) -> Config:
     methods = [
         {"header": {"name": ":method", "string_match": {"exact": name}}} for name in rule.methods
     ]
-    paths = [{"url_path": {"path": {"exact": path}}} for path in rule.paths] or [{"any": True}]
-    wanted = [{"or_rules": {"rules": methods}}, {"or_rules": {"rules": paths}}]
+    paths: list[Config] = [{"url_path": {"path": {"exact": path}}} for path in rule.paths]
+    wanted = [{"or_rules": {"rules": methods}}, {"or_rules": {"rules": paths or [{"any": True}]}}]
     return {
         "permissions": [{"and_rules": {"rules": wanted}}],
         "principals": [

@@ -64,7 +64,7 @@ class Policies:
         self._objects = objects
 
     def rules(self, service: str) -> list[Rule]:
-        """What may be called of a service. Raises PolicyError where not all is denied by default."""
+        """What may be called of a service. Raises PolicyError without a default of denial."""
         policies = list(self._of("AuthorizationPolicy"))
         if not any(one["spec"] == {} for one in policies):
             raise PolicyError("no AuthorizationPolicy denies by default")
@@ -129,9 +129,7 @@ def _rules(policy: Object) -> Iterator[Rule]:
         for to in rule["to"]:
             operation = to["operation"]
             for port in operation["ports"]:
-                yield Rule(
-                    principals, int(port), operation["methods"], operation.get("paths", [])
-                )
+                yield Rule(principals, int(port), operation["methods"], operation.get("paths", []))
 
 
 def _route(http: Object) -> Route:

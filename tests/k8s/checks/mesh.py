@@ -41,7 +41,7 @@ def encryption(cluster: Cluster) -> Iterator[str]:
 
 
 def authorization(cluster: Cluster) -> Iterator[str]:
-    """Deny by default; then each service's methods to the one that calls them, and to nobody else."""
+    """Deny by default; then each service's methods to the one that calls them."""
     if not in_mesh(cluster):
         return
     if not any(one["spec"] == {} for one in cluster.of("AuthorizationPolicy")):
@@ -122,7 +122,7 @@ def _leads(cluster: Cluster, route: Object, way: Any) -> Iterator[str]:
 
 
 def patience(cluster: Cluster) -> Iterator[str]:
-    """The mesh repeats nothing, waits longer than the gateway, and ends watches before a pod stops."""
+    """The mesh repeats nothing, outwaits the gateway, and ends watches before a pod stops."""
     for one in cluster.of("VirtualService"):
         for route in one["spec"]["http"]:
             timeout = float(route.get("timeout", "0s").removesuffix("s"))

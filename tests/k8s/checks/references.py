@@ -55,8 +55,8 @@ def services(cluster: Cluster) -> Iterator[str]:
         for port in one["spec"]["ports"]:
             if any(port["targetPort"] not in ports(workload) for workload in found):
                 yield f"{name_of(one)}: port {port['targetPort']} is nobody's"
-            if port["name"] != port.get("appProtocol"):
-                yield f"{name_of(one)}: port {port['name']} has appProtocol {port.get('appProtocol')}"
+            if (protocol := port.get("appProtocol")) != port["name"]:
+                yield f"{name_of(one)}: port {port['name']} has appProtocol {protocol}"
     for workload in cluster.workloads:
         name = service_name(workload)
         if not cluster.has("Service", name):
@@ -84,9 +84,9 @@ def volumes(cluster: Cluster) -> Iterator[str]:
             for mount in container.get("volumeMounts", []):
                 if mount["name"] not in known:
                     yield f"{name_of(one)}: no volume {mount['name']}"
-                if container["name"] == "server" and mount["name"] == "models":
-                    if mount.get("readOnly") is not True:
-                        yield f"{name_of(one)}: the server may write the models"
+                served = container["name"] == "server" and mount["name"] == "models"
+                if served and mount.get("readOnly") is not True:
+                    yield f"{name_of(one)}: the server may write the models"
 
 
 def configuration(cluster: Cluster) -> Iterator[str]:
