@@ -54,6 +54,16 @@ def mesh(images: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mes
     yield from meshed(project("mesh"), "trial", tmp_path_factory.mktemp("mesh"))
 
 
+def test_the_way_in_is_the_only_one(mesh: Mesh) -> None:
+    services = json.loads(mesh.project.compose("config", "--format", "json"))["services"]
+    published = {
+        (name, port["host_ip"], port["target"])
+        for name, service in services.items()
+        for port in service.get("ports") or ()
+    }
+    assert published == {("ingress", "127.0.0.1", 8080), ("ingress", "127.0.0.1", 50051)}
+
+
 def test_who_has_the_identity_may_call(mesh: Mesh) -> None:
     answer = mesh.call("tokenizer", TOKENIZE, mesh.context("gateway"))
     # the server's own answer to an empty request: its models are one, and it is asked for nothing

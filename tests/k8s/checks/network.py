@@ -6,7 +6,7 @@ from typing import Any, Final
 from tests.k8s.cluster import Cluster, Object, name_of, pod_labels, ports
 
 # Ports of proxies, which no container here declares.
-PROXY_PORTS: Final = {80, 443, 15008, 15020, 15090}
+PROXY_PORTS: Final = {80, 443, 15008, 15020, 15021, 15090}
 # Pods that Istio makes for a Gateway carry its name.
 GATEWAY_LABEL: Final = "gateway.networking.k8s.io/gateway-name"
 
