@@ -168,6 +168,9 @@ def ingress(cluster: Cluster) -> Iterator[str]:
             if parent["sectionName"] not in {listener["name"] for listener in listeners}:
                 yield f"{name_of(one)}: no listener {parent['sectionName']}"
         for rule in one["spec"]["rules"]:
+            waits = float(rule.get("timeouts", {}).get("request", "0s").removesuffix("s"))
+            if one["kind"] == "HTTPRoute" and "backendRefs" in rule and waits <= Requests().timeout:
+                yield f"{name_of(one)}: ends before the gateway's time is over"
             for way in rule.get("backendRefs", []):
                 if not cluster.has("Service", way["name"]):
                     yield f"{name_of(one)}: no Service {way['name']}"
