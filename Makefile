@@ -56,6 +56,16 @@ test: $(DEVELOPMENT) $(BUNDLE) $(HEADS) ## unit and integration tests; those mar
 e2e: $(DEVELOPMENT) ## tests of the platform in containers; needs a Docker engine with compose
 	$(PYTEST) --timeout 900 tests/e2e
 
+K8S := .venv/.synced-k8s
+
+.PHONY: k8s-check
+k8s-check: $(K8S) $(BUNDLE) $(HEADS) ## hold deploy/k8s against schemas, checks and faults; needs kubectl and promtool
+	$(PYTEST) tests/k8s
+
+.PHONY: release-images
+release-images: $(DEVELOPMENT) ## push a release to REGISTRY, and write its digests into the production overlay
+	.venv/bin/python -m deploy.k8s.release_images $(REGISTRY)
+
 .PHONY: check-long
 check-long: $(DEVELOPMENT) $(BUNDLE) $(HEADS) ## tests that take longer than a change should wait
 	$(PYTEST) tests/long
@@ -170,6 +180,10 @@ $(DEVELOPMENT): $(LOCKED) | $(UV_READY)
 	$(SYNC)
 	@touch $@ $(RUNTIME) $(OPENVINO)
 
+$(K8S): $(DEVELOPMENT)
+	$(SYNC) --group k8s
+	@touch $@ $(DEVELOPMENT) $(RUNTIME)
+
 # order-only: a newer environment is no reason to compile the same weights again
 $(BUNDLE): | $(RUNTIME)
 	.venv/bin/triptych-models compile
@@ -182,7 +196,7 @@ $(BUF):
 
 # Containers. What of them is released, and from which commit, is said in .env and by git.
 LAYERED = docker compose -f compose.yaml -f compose.$(1).yaml up -d --wait
-images up up-gpu up-observability: export TRIPTYCH_REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+images up up-gpu up-observability up-mesh: export TRIPTYCH_REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 .PHONY: images
 images: ## build every image but the GPU's
@@ -199,6 +213,16 @@ up-gpu: ## the same, with the encoder on an NVIDIA GPU
 .PHONY: up-observability
 up-observability: ## the same, with Prometheus on port 9090
 	$(call LAYERED,observability)
+
+# Keys are for the user that reads them: root hands them to that of all containers.
+MESH := .cache/mesh
+POLICY := policy
+.PHONY: up-mesh
+up-mesh: $(DEVELOPMENT) ## start it with a proxy beside every service; POLICY=trial adds releases on trial
+	.venv/bin/python -m deploy.mesh deploy/mesh/$(POLICY) $(MESH)
+	TRIPTYCH_MESH_REVISION=$$(cat $(MESH)/revision) COMPOSE_PROFILES=$(POLICY) \
+	TRIPTYCH_MESH_USER=$$([ "$$(id -u)" -eq 0 ] && echo 10001:10001 || echo "$$(id -u):$$(id -g)") \
+		$(call LAYERED,mesh)
 
 .PHONY: logs
 logs: ## follow the containers' logs

@@ -1,0 +1,195 @@
+"""Faults that an operator's slip would make, each seeded into objects that have none."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tests.k8s.cluster import Cluster, containers, pod, server
+
+Break = Callable[[Cluster], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """How something is broken, and a piece of what must be said about it."""
+
+    name: str
+    seed: Break
+    said: str
+
+
+def _pod(field: str, value: Any) -> Break:
+    return lambda cluster: pod(cluster.named("Deployment", "tokenizer")).update({field: value})
+
+
+def _server(service: str, change: Callable[[Any], None]) -> Break:
+    return lambda cluster: change(server(cluster.named("Deployment", service)))
+
+
+def _spec(kind: str, name: str, change: Callable[[Any], None]) -> Break:
+    return lambda cluster: change(cluster.named(kind, name)["spec"])
+
+
+def _without(kind: str, name: str) -> Break:
+    def seed(cluster: Cluster) -> None:
+        found = cluster.named(kind, name)
+        objects: Any = cluster.objects
+        objects.remove(found)
+
+    return seed
+
+
+def _setting(key: str, value: str) -> Break:
+    def seed(cluster: Cluster) -> None:
+        for one in cluster.of("ConfigMap"):
+            if one["metadata"]["name"].startswith("gateway-settings-"):
+                one["data"][key] = value
+
+    return seed
+
+
+def _no_limits(cluster: Cluster) -> None:
+    for container in containers(cluster.named("Deployment", "postprocess")):
+        del container["resources"]["limits"]["memory"]
+
+
+def _rule(change: Callable[[Any], None]) -> Break:
+    return lambda cluster: change(
+        cluster.named("PrometheusRule", "triptych-alerts")["spec"]["groups"][0]["rules"][0]
+    )
+
+
+def _trigger(**fields: Any) -> Break:
+    return _spec("ScaledObject", "encoder", lambda spec: spec["triggers"][0].update(fields))
+
+
+def _http(name: str, number: int, change: Callable[[Any], None]) -> Break:
+    return _spec("VirtualService", name, lambda spec: change(spec["http"][number]))
+
+
+def _operation(field: str, value: Any) -> Break:
+    return _spec(
+        "AuthorizationPolicy",
+        "encoder",
+        lambda spec: spec["rules"][0]["to"][0]["operation"].update({field: value}),
+    )
+
+
+FAULTS: Final = (
+    # pods
+    Fault("root", _pod("securityContext", {"runAsUser": 0}), "may run as root"),
+    Fault("token", _pod("automountServiceAccountToken", True), "mounts a token"),
+    Fault("default account", _pod("serviceAccountName", "default"), "serviceAccountName"),
+    Fault(
+        "writable root",
+        _server("encoder", lambda one: one["securityContext"].pop("readOnlyRootFilesystem")),
+        "writes to its root",
+    ),
+    Fault("no limits", _no_limits, "no limits of memory"),
+    Fault(
+        "health of a service that is none",
+        _server("encoder", lambda one: one["readinessProbe"]["grpc"].update(service="triptych")),
+        "readinessProbe: service triptych",
+    ),
+    Fault(
+        "probe of a port that is none",
+        _server("gateway", lambda one: one["livenessProbe"]["httpGet"].update(port="metrics")),
+        "livenessProbe: port metrics",
+    ),
+    Fault("killed while it drains", _pod("terminationGracePeriodSeconds", 10), "is killed before"),
+    Fault("typo in a field", _pod("terminationGracePeriodSecond", 31), "TerminationGracePeriod"),
+    Fault(
+        "number where text belongs",
+        lambda cluster: cluster.named("Deployment", "gateway")["metadata"]["labels"].update(x=1),
+        "not of type",
+    ),
+    # references
+    Fault(
+        "wrong port",
+        _spec("Service", "encoder", lambda spec: spec["ports"][0].update(targetPort="http2")),
+        "port http2 is nobody's",
+    ),
+    Fault(
+        "selector of nothing",
+        _spec("Service", "tokenizer", lambda spec: spec["selector"].update(app="tokenizer")),
+        "selects nothing",
+    ),
+    Fault(
+        "ConfigMap without its hash",
+        _server("gateway", lambda one: one["envFrom"][0].update(configMapRef={"name": "settings"})),
+        "no ConfigMap settings",
+    ),
+    Fault("no such setting", _setting("TRIPTYCH_GATHERING_WINDOW", "9"), "is no setting"),
+    Fault(
+        "setting out of bounds",
+        _setting("TRIPTYCH_STAGES_RESOLVE_INTERVAL", "0"),
+        "below its minimum",
+    ),
+    Fault(
+        "stage that is nowhere",
+        _setting("TRIPTYCH_STAGES_ENCODER", "encoders-mesh:50051"),
+        "no Service encoders-mesh",
+    ),
+    Fault(
+        "image by tag",
+        _server("gateway", lambda one: one.update(image="triptych/gateway:1")),
+        "image triptych/gateway:1",
+    ),
+    Fault("no budget", _without("PodDisruptionBudget", "encoder"), "no PodDisruptionBudget"),
+    # network policies
+    Fault("no default deny", _without("NetworkPolicy", "default-deny"), "denied by default"),
+    Fault("stages shut", _without("NetworkPolicy", "stages"), "nobody may reach port grpc"),
+    Fault("no names", _without("NetworkPolicy", "dns"), "ask for names"),
+    # mesh
+    Fault(
+        "callers without identity",
+        _spec("PeerAuthentication", "default", lambda spec: spec["mtls"].update(mode="PERMISSIVE")),
+        "PERMISSIVE",
+    ),
+    Fault("all methods", _operation("paths", ["/*"]), "methods are"),
+    Fault("unguarded service", _without("AuthorizationPolicy", "postprocess"), "no Authorization"),
+    Fault(
+        "typo in a definition's field",
+        _spec("DestinationRule", "encoder", lambda spec: spec.update(trafficPolcy={})),
+        "trafficPolcy",
+    ),
+    Fault(
+        "retries of the mesh",
+        _http("encoder", 1, lambda route: route.update(retries={"attempts": 2})),
+        "is repeated by the mesh",
+    ),
+    Fault(
+        "subset that is none",
+        _http("encoder", 1, lambda route: route["route"][0]["destination"].update(subset="v2")),
+        "no such subset",
+    ),
+    Fault(
+        "weights that are not all",
+        _http("tokenizer", 1, lambda route: route["route"][0].update(weight=90)),
+        "weights are",
+    ),
+    Fault("short timeout", _http("encoder", 1, lambda route: route.update(timeout="30s")), "ends"),
+    # monitoring and scaling
+    Fault(
+        "metric that nobody exports",
+        _rule(lambda rule: rule.update(expr="triptych_encoder_queue_tokens > 1")),
+        "nobody exports triptych_encoder_queue_tokens",
+    ),
+    Fault("query that is none", _rule(lambda rule: rule.update(expr="sum(up")), "promtool"),
+    Fault(
+        "no runbook",
+        _rule(lambda rule: rule["annotations"].update(runbook_url="https://example.com")),
+        "no runbook",
+    ),
+    Fault("average of the wrong thing", _trigger(metricType="Value"), "grows with the replicas"),
+    Fault(
+        "two in command",
+        _spec("Deployment", "encoder", lambda spec: spec.update(replicas=3)),
+        "sets the replicas",
+    ),
+    Fault(
+        "target that is none",
+        _spec("ScaledObject", "encoder", lambda spec: spec["scaleTargetRef"].update(name="enc")),
+        "no Deployment enc",
+    ),
+)
