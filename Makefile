@@ -46,7 +46,7 @@ run: $(if $(filter-out fp32,$(PRECISION)),$(OPENVINO),$(RUNTIME)) $(BUNDLE) $(HE
 
 .PHONY: bundle
 bundle: $(BUNDLE) $(HEADS) ## fetch and compile the default model into model-repository/, with its heads; PRECISION=int8 adds int8 to it
-	$(if $(PRECISION),.venv/bin/triptych-models compile --precision $(PRECISION) --replace)
+	$(if $(filter int8,$(PRECISION)),.venv/bin/triptych-models compile --precision int8 --replace)
 
 .PHONY: test
 test: $(DEVELOPMENT) $(BUNDLE) $(HEADS) ## unit and integration tests; those marked `data` where TRIPTYCH_TEST_DATA is set

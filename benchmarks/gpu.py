@@ -1,6 +1,6 @@
 """The encoder on one NVIDIA GPU: one call, one table, one report.
 
-    python benchmarks/gpu.py --report OUT/gpu-report.md [--shapes minilm-l6 bert-base bert-large]
+    python -m benchmarks.gpu --report OUT/gpu-report.md [--shapes minilm-l6 bert-base bert-large]
 
 Models have random weights, so nothing is fetched. Each part runs in a process of its own: one that
 fails, or that breaks the GPU's context, is named in the report and the others go on. The report is
@@ -32,8 +32,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from gpu_parts.report import Line, Report, clocks, machine, table
-from gpu_parts.shapes import SHAPES
+from benchmarks.gpu_parts.report import Line, Report, clocks, machine, table
+from benchmarks.gpu_parts.shapes import SHAPES
 
 DEFAULT: Final = ("minilm-l6", "bert-base", "bert-large")
 # In this order for each shape, and the baselines after all shapes: compiling takes longest.
@@ -47,7 +47,8 @@ def main() -> int:
     """Run the parts; returns how many failed."""
     options = _options()
     if options.run:
-        return _run_part(*options.run, Path(options.folder), options.arithmetic)
+        part, shape = options.run
+        return _run_part(part, shape, Path(options.folder), options.arithmetic)
     report = Report(options.report, machine())
     report.write()
     _say("\n".join(report.machine))
@@ -99,7 +100,7 @@ def _child(
     report: Report, part: str, shape: str, folder: str, seconds: float, arithmetic: bool
 ) -> str:
     """Why it failed; empty where it did not. Lines that it wrote before count."""
-    command = [sys.executable, __file__, "--run", part, shape, "--folder", folder]
+    command = [sys.executable, "-m", "benchmarks.gpu", "--run", part, shape, "--folder", folder]
     command += ["--arithmetic"] if arithmetic else []
     log = Path(folder, f"{shape}-{part}.log")
     with log.open("w") as output:
@@ -123,7 +124,7 @@ def _child(
 
 def _run_part(part: str, shape: str, folder: Path, arithmetic: bool) -> int:
     """In the child: measure, and write each line as it comes."""
-    from gpu_parts import onnx_parts, service_part, torch_parts
+    from benchmarks.gpu_parts import onnx_parts, service_part, torch_parts
 
     functions = {name: getattr(onnx_parts, name) for name in OURS if hasattr(onnx_parts, name)}
     functions |= {"service": service_part.service}

@@ -58,9 +58,7 @@ def _first_processor() -> dict[str, str]:
 
 def _commit() -> str:
     described = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-    return subprocess.run(  # noqa: S603
-        described, capture_output=True, text=True, check=False
-    ).stdout.strip()
+    return subprocess.run(described, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _versions() -> dict[str, str]:

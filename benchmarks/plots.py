@@ -16,4 +16,4 @@ def draw(results: Path) -> int:
         sys.stderr.write("no plots: their environment is not installed\n")
         return 0
     # -P: the modules beside the program are not its own, and one has the name of a standard one
-    return subprocess.run([python, "-P", PROGRAM, results], check=False).returncode  # noqa: S603
+    return subprocess.run([python, "-P", PROGRAM, results], check=False).returncode

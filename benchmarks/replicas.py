@@ -49,7 +49,7 @@ def _service(
         "TRIPTYCH_LISTEN_PORT": str(port),
         "TRIPTYCH_LISTEN_OPERATIONS_PORT": str(operations),
     }
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [sys.executable, "-m", f"triptych_{name}"],
         env={**inherited(), **environment, **ports},
         stdout=subprocess.DEVNULL,

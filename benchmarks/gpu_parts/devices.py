@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gpu_parts import workloads
+from benchmarks.gpu_parts import workloads
 from triptych_encoder.gpu.arithmetic_executor import ArithmeticExecutor
 from triptych_encoder.gpu.backend import PackedBackend
 from triptych_encoder.gpu.cuda_executor import CudaExecutor, load_libraries
@@ -44,7 +44,7 @@ def backend(
         return
     gpu = Gpu(workloads.BATCH_TOKENS, slots, 0, record)
     gpu.start()
-    opened = gpu.open(graph)  # type: ignore[assignment]
+    opened = gpu.open(graph)
     yield opened
     opened.close()
     gpu.close()

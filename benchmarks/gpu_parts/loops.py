@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from gpu_parts import workloads
+from benchmarks.gpu_parts import workloads
 from triptych_encoder.backend import Ints, RaggedBatch
 from triptych_encoder.gpu.executor import Executor, Region, Step
 from triptych_encoder.gpu.packing import places

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from gpu_parts import devices, loops, workloads
-from gpu_parts.report import Line
-from gpu_parts.shapes import ModelShape, graph_path, write_graphs
+from benchmarks.gpu_parts import devices, loops, workloads
+from benchmarks.gpu_parts.report import Line
+from benchmarks.gpu_parts.shapes import ModelShape, graph_path, write_graphs
 from triptych_encoder.padding import pad
 
 PARITY_LENGTHS: Final = (1, 3, 16, 31, 64, 100, 128, 200, 384, 512)
@@ -41,7 +41,7 @@ def parity(folder: Path, shape: ModelShape, arithmetic: bool) -> Iterator[Line]:
 
 
 def _reference(folder: Path, shape: ModelShape, names: list[str]) -> list[np.ndarray]:
-    from triptych_encoder.gpu.cuda_executor import onnxruntime
+    import onnxruntime
 
     path = graph_path(folder, shape.name, "cpu")
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -80,7 +80,7 @@ def padded(folder: Path, shape: ModelShape, arithmetic: bool) -> Iterator[Line]:
             )
 
 
-def _spread(batches: list) -> list:
+def _spread(batches: list[Any]) -> list[Any]:
     """Some of all, evenly, since the shortest come first."""
     return batches[:: max(1, len(batches) // BATCHES)]
 
@@ -104,7 +104,8 @@ def _times(ran: Any, batch: Any) -> list[float]:
     for _ in range(RUNS):
         ran.run(batch, loops.POOLED)
         clock.append(time.perf_counter())
-    return np.diff(clock)[RUNS // 10 :].tolist()
+    seconds: list[float] = np.diff(clock)[RUNS // 10 :].tolist()
+    return seconds
 
 
 def backend(folder: Path, shape: ModelShape, arithmetic: bool) -> Iterator[Line]:
@@ -118,5 +119,5 @@ def backend(folder: Path, shape: ModelShape, arithmetic: bool) -> Iterator[Line]
         yield Line(shape.name, f"backend, {slots} slots", tokens / took, "tokens/s")
 
 
-def _round(pool: ThreadPoolExecutor, ran: Any, batches: list) -> None:
+def _round(pool: ThreadPoolExecutor, ran: Any, batches: list[Any]) -> None:
     list(pool.map(lambda one: ran.run(one, loops.POOLED), batches))

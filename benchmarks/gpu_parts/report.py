@@ -76,7 +76,7 @@ class Report:
 
     @staticmethod
     def _keys(shape: str, one: str, other: str) -> tuple[str, str]:
-        from gpu_parts.shapes import SHAPES
+        from benchmarks.gpu_parts.shapes import SHAPES
 
         length = SHAPES[shape].length
         return one.format(length=length), other.format(length=length)
@@ -103,7 +103,7 @@ def machine() -> list[str]:
     """Card, driver, clocks and versions, as far as they tell."""
     facts = [f"- python {sys.version.split()[0]}, {platform.platform()}", f"- GPU: {clocks()}"]
     try:
-        from triptych_encoder.gpu.cuda_executor import onnxruntime
+        import onnxruntime
 
         facts.append(f"- onnxruntime {onnxruntime.__version__}, {onnxruntime.__file__}")
     except Exception as error:  # whatever it is, the report says so and the rest is measured

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from gpu_parts import workloads
-from gpu_parts.report import Line
-from gpu_parts.shapes import VOCABULARY, ModelShape, graph_path
+from benchmarks.gpu_parts import workloads
+from benchmarks.gpu_parts.report import Line
+from benchmarks.gpu_parts.shapes import VOCABULARY, ModelShape, graph_path
 
 CLIENTS: Final = 4
 SLOTS: Final = 2
@@ -46,11 +46,11 @@ def _drive(context: Any, port: int, shape: ModelShape) -> float:
     clients = [context.Process(target=_call, args=one, daemon=True) for one in arguments]
     for client in clients:
         client.start()
-    return sum(results.get(timeout=120) for _ in clients)
+    return float(sum(results.get(timeout=120) for _ in clients))
 
 
 def _serve(folder: str, name: str, arithmetic: bool, queue: Any) -> None:
-    from gpu_parts.shapes import SHAPES
+    from benchmarks.gpu_parts.shapes import SHAPES
 
     try:
         asyncio.run(_serving(Path(folder), SHAPES[name], arithmetic, queue))
@@ -59,7 +59,7 @@ def _serve(folder: str, name: str, arithmetic: bool, queue: Any) -> None:
 
 
 async def _serving(folder: Path, shape: ModelShape, arithmetic: bool, queue: Any) -> None:
-    from gpu_parts import devices
+    from benchmarks.gpu_parts import devices
     from triptych_encoder.settings import EncoderSettings
     from triptych_servicekit.server import running
     from triptych_servicekit.settings import load

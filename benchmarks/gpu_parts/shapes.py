@@ -1,10 +1,12 @@
 """The models that are measured: shapes of real ones, with random weights."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import onnx
 
 from triptych_models.config import EncoderConfig
 from triptych_models.graph import packed_graph, padded_gpu_graph, padded_graph
@@ -13,7 +15,11 @@ from triptych_models.weights import EncoderWeights, Layer, Linear, Norm
 # Measured on one H200 in bf16 (cuBLAS, 8192 cubed); the limits of the table follow from it.
 PEAK_FLOPS: Final = 790e12
 VOCABULARY, POSITIONS, SPREAD = 30_522, 512, 0.02
-GRAPHS: Final = {"packed": packed_graph, "padded": padded_gpu_graph, "cpu": padded_graph}
+GRAPHS: Final[Mapping[str, Callable[..., onnx.ModelProto]]] = {
+    "packed": packed_graph,
+    "padded": padded_gpu_graph,
+    "cpu": padded_graph,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +87,18 @@ def random_weights(shape: ModelShape, seed: int = 1) -> EncoderWeights:
 
     norm = Norm(np.ones(hidden, np.float32), np.zeros(hidden, np.float32))
     layers = tuple(
-        Layer(*(linear(hidden, hidden) for _ in range(4)), norm,
-              linear(hidden, inner), linear(inner, hidden), norm)
+        Layer(
+            linear(hidden, hidden),
+            linear(hidden, hidden),
+            linear(hidden, hidden),
+            linear(hidden, hidden),
+            norm,
+            linear(hidden, inner),
+            linear(inner, hidden),
+            norm,
+        )
         for _ in range(shape.layers)
-    )  # fmt: skip
+    )
     return EncoderWeights(table(VOCABULARY), table(POSITIONS), table(2), norm, None, None, layers)
 
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from gpu_parts import workloads
-from gpu_parts.report import Line
-from gpu_parts.shapes import POSITIONS, VOCABULARY, ModelShape
+from benchmarks.gpu_parts import workloads
+from benchmarks.gpu_parts.report import Line
+from benchmarks.gpu_parts.shapes import POSITIONS, VOCABULARY, ModelShape
 from triptych_encoder.backend import Ints
 
 BATCHES: Final = 8

@@ -72,7 +72,7 @@ def started(launch: Launch, log: Path, **pipes: int) -> Iterator[subprocess.Pope
     """The program as a child process, ended with all its descendants at the end of the block."""
     environment = {**os.environ, **OFFLINE, **launch.environment}
     with log.open("w") as output:
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             launch.command,
             cwd=launch.folder,
             env=environment,

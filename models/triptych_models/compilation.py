@@ -1,10 +1,13 @@
 """From a source to a bundle in the repository, verified before anybody can see it."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import onnx
+
 from triptych_bundles import INT8_GRAPHS, Bundle
+from triptych_models.config import EncoderConfig
 from triptych_models.facts import (
     CPU_GRAPH,
     GRAPHS,
@@ -33,6 +36,7 @@ from triptych_models.tokenization import (
 )
 from triptych_models.versions import put_version
 from triptych_models.weights import (
+    EncoderWeights,
     Linear,
     Tensors,
     classifier_weights,
@@ -42,7 +46,8 @@ from triptych_models.weights import (
 )
 
 TOKENIZER = "tokenizer.json"
-_BUILDERS = {
+_Build = Callable[[EncoderWeights, EncoderConfig, Linear | None], onnx.ModelProto]
+_BUILDERS: Mapping[str, _Build] = {
     CPU_GRAPH: padded_graph,
     PACKED_GRAPH: packed_graph,
     PADDED_GPU_GRAPH: padded_gpu_graph,

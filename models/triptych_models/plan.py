@@ -97,4 +97,4 @@ def make_plan(
     classes = read_classes(source.path, task)
     hashes = {file: sha256_file(source.path / file) for file in source.files()}
     golden = None if classes else committed(hashes[WEIGHTS], settings.max_length)
-    return Plan(source, name, version, config, settings, classes, hashes, golden, target)
+    return Plan(source, name, version, config, settings, classes, hashes, golden, target=target)

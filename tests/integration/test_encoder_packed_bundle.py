@@ -100,7 +100,9 @@ async def test_a_bundle_passes_the_gate_and_gives_its_golden_vectors(repository:
         running(EncoderApplication(settings, NumpyGpu()), settings) as server,
         grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
     ):
-        answer = await rpc.EncoderServiceStub(channel).Encode(request(golden.sequences(), [POOLED]))
+        answer = await rpc.EncoderServiceStub(channel).Encode(
+            request(list(map(list, golden.sequences())), [POOLED])
+        )
     assert not answer.errors
     actual, expected = rows(answer.outputs[0]), golden.outputs["pooled.mean"].astype(np.float64)
     norms = np.linalg.norm(actual, axis=1) * np.linalg.norm(expected, axis=1)
