@@ -302,13 +302,13 @@ async def test_a_replica_that_dies_and_another_that_lacks_the_model() -> None:
 
 
 async def test_what_runs_in_the_background_goes_after_everything_else() -> None:
-    replica = MemoryReplica(seconds=0.02)
+    replica = MemoryReplica(seconds=0.2)
     gather = gatherer(replica)
     first = asyncio.ensure_future(submit(gather, "first"))
-    await asyncio.sleep(0.005)
+    await settled()
     with background():
         shadow = asyncio.ensure_future(submit(gather, "shadow", "b"))
-        await asyncio.sleep(0.005)
+        await settled()
     later = asyncio.ensure_future(submit(gather, "later", "c"))
     await asyncio.gather(first, shadow, later)
     assert replica.seen == [["first"], ["later"], ["shadow"]]
