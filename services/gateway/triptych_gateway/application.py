@@ -80,8 +80,8 @@ class GatewayApplication:
         gathering, targets = self._settings.gathering, self._settings.stages
         calls = gathering.light_window_calls
         characters, rows = gathering.tokenizer_call_characters, gathering.postprocess_call_rows
-        texts = Window(calls, calls * characters, characters)
-        vectors = Window(calls, calls * rows, rows)
+        texts = Window(calls, calls * characters, characters, patient=True)
+        vectors = Window(calls, calls * rows, rows, patient=True)
         heavy = Window(gathering.window_calls, gathering.window_tokens, gathering.call_tokens)
         tokenizer, encoder, postprocess = (
             module.DESCRIPTOR.services_by_name[name].full_name

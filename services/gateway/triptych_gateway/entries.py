@@ -46,11 +46,22 @@ class StageCall(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Bounds per replica: calls and weight in flight, and the weight at which a call is full."""
+    """Bounds per replica: calls and weight in flight, and the weight at which a call is full.
+
+    A `patient` one has another call in flight only beside calls that are half full or more: smaller
+    ones come back within a few milliseconds, and what waits for them shares the next.
+    """
 
     calls: int
     weight: int
     call_weight: int
+    patient: bool = False
+
+    def has_room(self, replica: Replica) -> bool:
+        """Whether another call may go out to a replica."""
+        if self.patient and 2 * replica.weight < replica.calls * self.call_weight:
+            return False
+        return replica.calls < self.calls
 
 
 class Entry(Generic[W, R]):

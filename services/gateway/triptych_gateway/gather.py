@@ -114,7 +114,7 @@ class Gatherer:
         serving = [replica for replica in self._pool.serving() if replica is not self._reserved]
         others = [replica for replica in serving if replica is not avoid]
         return min(
-            (replica for replica in others or serving if replica.calls < self._window.calls),
+            filter(self._window.has_room, others or serving),
             key=lambda replica: (replica.weight, replica.calls, replica.turn),
             default=None,
         )

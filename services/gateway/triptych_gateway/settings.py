@@ -72,7 +72,10 @@ class Gathering:
     window_tokens: int = setting(32768, "Tokens in flight per encoder replica.", minimum=16)
     call_tokens: int = setting(2048, "Tokens after which an encoder call is full.", minimum=16)
     light_window_calls: int = setting(
-        2, "Calls in flight per tokenizer or postprocess replica.", minimum=1
+        2,
+        "Calls in flight per tokenizer or postprocess replica; while one is less than half full, it"
+        " is the only one.",
+        minimum=1,
     )
     tokenizer_call_characters: int = setting(
         65_536, "Characters after which a tokenizer call is full.", minimum=1024

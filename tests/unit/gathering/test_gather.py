@@ -87,8 +87,9 @@ def gatherer(
     call_weight: int = 100,
     reserve: int = 100,
     budget: RetryBudget | None = None,
+    patient: bool = False,
 ) -> Gatherer:
-    window = Window(calls, calls * call_weight, call_weight)
+    window = Window(calls, calls * call_weight, call_weight, patient)
     metrics = GatewayMetrics().stage("encoder")
     budget = budget or RetryBudget(0.1, reserve)
     return Gatherer(MemoryPool(list(replicas)), window, budget, metrics)
@@ -108,6 +109,33 @@ async def submit(to: Gatherer, work: Any, options: str = "", weight: int = 1) ->
     result, held = await to.submit(work, MemoryCall(options), weight, origin())
     assert held >= 0
     return result
+
+
+async def test_a_patient_window_waits_for_a_small_call() -> None:
+    gate = asyncio.Event()
+    replica = MemoryReplica(gate)
+    to = gatherer(replica, calls=2, call_weight=10, patient=True)
+    first = asyncio.create_task(submit(to, "first", weight=4))
+    await settled()
+    others = [asyncio.create_task(submit(to, str(number))) for number in range(3)]
+    await settled()
+    assert replica.seen == [["first"]]
+    gate.set()
+    await asyncio.gather(first, *others)
+    assert replica.seen == [["first"], ["0", "1", "2"]]
+
+
+async def test_a_patient_window_goes_on_beside_a_large_call() -> None:
+    replica = MemoryReplica(asyncio.Event())
+    to = gatherer(replica, calls=2, call_weight=10, patient=True)
+    calls = [asyncio.create_task(submit(to, "large", weight=5))]
+    await settled()
+    calls.append(asyncio.create_task(submit(to, "small")))
+    await settled()
+    assert replica.seen == [["large"], ["small"]]
+    assert replica.gate
+    replica.gate.set()
+    await asyncio.gather(*calls)
 
 
 async def test_what_arrives_together_goes_together() -> None:
