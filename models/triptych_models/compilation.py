@@ -60,7 +60,7 @@ def _write(plan: Plan, folder: Path, say: Say) -> None:
     measured: Mapping[str, object] = {}
     if plan.int8_min_cosine is not None:
         measured = _quantize(plan, folder, tensors, golden, say)
-    write_manifest(folder, bundle_facts(plan, golden.source) | measured)
+    write_manifest(folder, {**bundle_facts(plan, golden.source), **measured})
 
 
 def _graph(plan: Plan, tensors: Tensors) -> bytes:

@@ -6,7 +6,7 @@ import onnx
 
 from triptych_bundles import INT8_GRAPHS
 from triptych_models.config import EncoderConfig
-from triptych_models.graph import padded_graph
+from triptych_models.graph import Product, padded_graph
 from triptych_models.quantization.calibration import Recorder, calibrate
 from triptych_models.quantization.products import FusedProducts, PairedProducts
 from triptych_models.quantization.recipes import quantize
@@ -28,7 +28,7 @@ def int8_graphs(
     recorder = Recorder()
     seen = calibrate(weights, config, recorder, sequences)
     quantized = {name: quantize(recorder.linears[name], seen[name]) for name in seen}
-    products = (FusedProducts(quantized), PairedProducts(quantized))
+    products: tuple[Product, ...] = (FusedProducts(quantized), PairedProducts(quantized))
     return {
         variant: padded_graph(weights, config, token_classifier, product)
         for variant, product in zip(INT8_GRAPHS, products, strict=True)
