@@ -26,7 +26,7 @@ VECTORS = "golden-vectors.safetensors"
 SEQUENCE_TASKS = ("classify", "rank")
 
 
-def bundle_facts(plan: Plan, golden_source: str) -> dict[str, object]:
+def bundle_facts(plan: Plan, golden_source: str) -> Mapping[str, object]:
     """All but the files; what belongs to a head is there only where there is one."""
     settings, config = plan.settings, plan.config
     return {
