@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from triptych_bundles.errors import BundleError
 from triptych_bundles.golden import GoldenVectors, disagreement
-from triptych_bundles.manifest import Bundle
+from triptych_bundles.manifest import Bundle, pooled_output
 from triptych_encoder.backend import Backend, RaggedBatch
 from triptych_encoder.runtimes import BF16, FP16, FP32, Runtime
 
@@ -34,6 +34,8 @@ class Floor:
     """Of a pooled vector to its golden one."""
     mates: float
     """Of a text's pooled vector in a padded batch to its vector alone."""
+    output: str | None = None
+    """The only one that is held to them, since no other was measured; None: all are."""
 
 
 # Where a bundle has no record. In bf16 the default model comes to 0.99992 and 0.99998 at worst.
@@ -52,7 +54,8 @@ def floor_of(bundle: Bundle, precision: str) -> Floor:
         return Floor(bundle.golden.min_cosine, bundle.golden.min_cosine)
     record = bundle.precisions.get(precision)
     if record is not None:
-        return Floor(record.min_cosine, 1 - MATES_SLACK * (1 - record.batch_cosine))
+        mates = 1 - MATES_SLACK * (1 - record.batch_cosine)
+        return Floor(record.min_cosine, mates, pooled_output(bundle.pooling))
     if precision in FLOORS:
         return FLOORS[precision]
     raise BundleError(bundle.path, f"does not say how close {precision} comes", "precisions")
@@ -95,12 +98,22 @@ def _check_golden(
         raise BundleError(bundle.file(graph), reason) from None
     for position, name in enumerate(names):
         own, beside = _column(alone, position), _column(mixed, position)
-        reason = _miss(bundle, name, own, golden, floor.golden)
-        themselves = replace(golden, outputs={name: own})
-        if not reason and (reason := _miss(bundle, name, beside, themselves, floor.mates)):
-            reason = f"in a padded batch, held against itself alone, {reason}"
-        if reason:
+        if reason := _reason(bundle, name, golden, floor, own, beside):
             raise BundleError(bundle.path / bundle.golden.vectors, reason)
+
+
+def _reason(
+    bundle: Bundle, name: str, golden: GoldenVectors, floor: Floor, own: Array, beside: Array
+) -> str:
+    """Why an output may not serve, from its rows alone and in batches; empty if it may."""
+    if floor.output not in (None, name):
+        return "" if np.isfinite(own).all() else f"{name} is not finite here"
+    if reason := _miss(bundle, name, own, golden, floor.golden):
+        return reason
+    themselves = replace(golden, outputs={name: own})
+    if reason := _miss(bundle, name, beside, themselves, floor.mates):
+        return f"in a padded batch, held against itself alone, {reason}"
+    return ""
 
 
 def _mixed(golden: GoldenVectors) -> Ints:

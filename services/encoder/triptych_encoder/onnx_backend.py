@@ -31,15 +31,13 @@ class OnnxBackend:
     """One session, run by as many threads as there are workers, one core each.
 
     Several runs of one thread beat one run of several threads for all but a lone large batch.
-    `precision` is what the graph was made for, and `disabled` the optimisers that would spoil it.
+    `precision` is what the graph was made for.
     """
 
     cost_model = CostModel
 
-    def __init__(self, graph: Path, precision: str = "fp32", disabled: Sequence[str] = ()) -> None:
-        self._session = onnxruntime.InferenceSession(
-            graph, _options(), providers=[PROVIDER], disabled_optimizers=list(disabled)
-        )
+    def __init__(self, graph: Path, precision: str = "fp32") -> None:
+        self._session = onnxruntime.InferenceSession(graph, _options(), providers=[PROVIDER])
         self._inputs = {item.name: _input_type(item) for item in self._session.get_inputs()}
         self.description = f"onnxruntime {onnxruntime.__version__} {precision}"
         self.outputs = tuple(item.name for item in self._session.get_outputs())

@@ -117,8 +117,7 @@ class Runtimes:
         if INT8_STATIC_GRAPH in bundle.graphs and self._machine.openvino:
             return self._openvino(INT8, INT8_STATIC_GRAPH, hint="f32")
         if INT8_GRAPH in bundle.graphs:
-            # it would undo the fusion of integer products with what follows them: half the speed
-            opened = partial(OnnxBackend, precision=INT8, disabled=("SkipLayerNormFusion",))
+            opened = partial(OnnxBackend, precision=INT8)
             return Runtime("onnxruntime", INT8, INT8_GRAPH, opened)
         reason = (
             f"has no {INT8_GRAPH} graph: make it with `triptych-models compile --precision int8`"

@@ -151,3 +151,15 @@ def test_the_bundle_states_the_floors_where_it_was_measured(bundle: Bundle) -> N
 def test_int8_needs_a_record(bundle: Bundle, golden: GoldenVectors) -> None:
     with pytest.raises(BundleError, match="precisions: does not say how close int8 comes"):
         chosen(bundle, golden, runtime(arithmetic(), INT8))
+
+
+def test_of_a_measured_precision_the_measured_output_is_held_and_no_other(
+    bundle: Bundle, golden: GoldenVectors
+) -> None:
+    measured = replace(bundle, precisions=MappingProxyType({INT8: RECORD}))
+    logits = 2 * golden.outputs[LOGITS]
+    other = replace(golden, outputs={**golden.outputs, LOGITS: logits})
+    served = runtime(arithmetic(), INT8)
+    assert chosen(measured, other, served).runtime is served
+    with pytest.raises(BundleError, match="pooled.mean of text . comes out at cosine"):
+        chosen(measured, golden, runtime(Bent(1.0), INT8))
