@@ -161,5 +161,5 @@ def test_of_a_measured_precision_the_measured_output_is_held_and_no_other(
     other = replace(golden, outputs={**golden.outputs, LOGITS: logits})
     served = runtime(arithmetic(), INT8)
     assert chosen(measured, other, served).runtime is served
-    with pytest.raises(BundleError, match="pooled.mean of text . comes out at cosine"):
+    with pytest.raises(BundleError, match=r"pooled\.mean of text \d+ comes out"):
         chosen(measured, golden, runtime(Bent(1.0), INT8))
