@@ -5,7 +5,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,31 +44,41 @@ def write_source(folder: Path, seed: int) -> Path:
     return folder
 
 
+# random weights have no slack for fewer bits
+INT8_FLOOR = 0.9
+
+
 class Workshop:
     """Compiles bundles outside of the repository, and installs them as the tooling does."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._made: dict[tuple[str, str, int], Bundle] = {}
+        self._made: dict[tuple[str, str, int, bool], Bundle] = {}
         self.repository = folder / "repository"
         self.repository.mkdir()
 
-    def make(self, name: str = "tiny", version: str = "1", seed: int = 7) -> Bundle:
-        """A bundle whose weights, and so its digest, come from the seed."""
-        key = name, version, seed
+    def make(
+        self, name: str = "tiny", version: str = "1", seed: int = 7, int8: bool = False
+    ) -> Bundle:
+        """A bundle whose weights, and so its digest, come from the seed; `int8` adds graphs."""
+        key = name, version, seed, int8
         if key not in self._made:
             source = self._folder / f"source-{seed}"
             if not source.exists():
                 write_source(source, seed)
             fetched = fetch(str(source), self._folder / "cache", "http://localhost", lambda _: None)
             plan = make_plan(fetched, name, version, Choices())
-            shelf = self._folder / f"shelf-{seed}"
+            if int8:
+                plan = replace(plan, int8_min_cosine=INT8_FLOOR)
+            shelf = self._folder / f"shelf-{seed}-{int8}"
             self._made[key] = compile_bundle(plan, shelf, False, lambda _: None)
         return self._made[key]
 
-    def install(self, name: str = "tiny", version: str = "1", seed: int = 7) -> Bundle:
+    def install(
+        self, name: str = "tiny", version: str = "1", seed: int = 7, int8: bool = False
+    ) -> Bundle:
         """Put it into the repository, in one move; what was there is moved away before."""
-        bundle = self.make(name, version, seed)
+        bundle = self.make(name, version, seed, int8)
         staged = self.repository / ".staging" / f"{name}-{version}-{seed}"
         shutil.copytree(bundle.path, staged)
         target = self.repository / name / version

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.integration.live import BEARER, Live, Workshop, named, serving
+from tests.integration.live import BEARER, INT8_FLOOR, Live, Workshop, named, serving
 from triptych.v1 import admin_service_pb2 as admin
 from triptych.v1 import encoder_service_pb2 as pb
 from triptych.v1 import encoder_service_pb2_grpc as rpc
@@ -268,3 +268,18 @@ async def test_a_bundle_without_the_graph_of_the_precision_is_refused(workshop: 
         assert not await live.ready()
         listed = await live.admin.ListBundles(admin.ListBundlesRequest(), metadata=BEARER)
         assert "triptych-models compile --precision int8" in listed.bundles[0].reason
+
+
+async def test_a_bundle_with_the_graphs_of_a_precision_serves_in_it(workshop: Workshop) -> None:
+    bundle = workshop.install(int8=True)
+    async with encoder(workshop) as live:
+        await live.until(_1="LOADED")
+        (exact,) = rows(await encode(live, digest=bundle.digest))
+    async with encoder(workshop, TRIPTYCH_RUNTIME_PRECISION="int8") as live:
+        await live.until(_1="LOADED")
+        (served,) = rows(await encode(live, digest=bundle.digest))
+        engine = "openvino" if Machine.here().openvino else "onnxruntime"
+        shown = f'triptych_encoder_model_info{{backend="{engine}",model="tiny@1",precision="int8"}}'
+        assert await live.metric(shown) == 1
+    cosine = exact @ served / np.linalg.norm(exact) / np.linalg.norm(served)
+    assert INT8_FLOOR <= cosine < 1 - 1e-6
