@@ -37,8 +37,6 @@ GRAPHS: Final[Mapping[str, tuple[Graph, ...]]] = {
     "int8": (Graph("cpu-int8", "onnxruntime"), Graph("cpu-int8-static", "openvino")),
 }
 """What can answer at a precision; bare is the best of them."""
-INT8_DISABLED_OPTIMIZERS: Final = ("SkipLayerNormFusion",)
-"""Fused, the sums before the normalisation are no longer quantised together: slower by half."""
 
 
 def graphs(bundle: Bundle, precision: str) -> tuple[list[Graph], str]:
@@ -65,18 +63,15 @@ def open_graph(bundle: Bundle, graph: Graph, workers: int, threads: int) -> Run:
     """Something that `workers` threads may call at once, each call with `threads` of its own."""
     path, output = bundle.file(bundle.graphs[graph.variant]), f"pooled.{bundle.pooling}"
     if graph.runtime == "onnxruntime":
-        return _onnxruntime(path, output, graph, threads)
+        return _onnxruntime(path, output, threads)
     return _openvino(path, output, graph.hint, workers, threads)
 
 
-def _onnxruntime(path: Path, output: str, graph: Graph, threads: int) -> Run:
+def _onnxruntime(path: Path, output: str, threads: int) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    disabled = list(INT8_DISABLED_OPTIMIZERS) if "int8" in graph.variant else []
-    session = onnxruntime.InferenceSession(
-        path, options, providers=[PROVIDER], disabled_optimizers=disabled
-    )
+    session = onnxruntime.InferenceSession(path, options, providers=[PROVIDER])
     names = {item.name for item in session.get_inputs()}
 
     def run(feeds: Mapping[str, NDArray[np.int32]]) -> Vectors:
