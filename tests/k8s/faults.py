@@ -87,6 +87,11 @@ FAULTS: Final = (
     ),
     Fault("no limits", _no_limits, "no limits of memory"),
     Fault(
+        "card that nobody uses",
+        _server("encoder", lambda one: one.pop("env")),
+        "computes on cpu, with a card",
+    ),
+    Fault(
         "health of a service that is none",
         _server("encoder", lambda one: one["readinessProbe"]["grpc"].update(service="triptych")),
         "readinessProbe: service triptych",

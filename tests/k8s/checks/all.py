@@ -12,6 +12,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     pods.confinement,
     pods.identities,
     pods.resources,
+    pods.cards,
     pods.probes,
     pods.stopping,
     references.selectors,
