@@ -174,6 +174,11 @@ FAULTS: Final = (
         "weights are",
     ),
     Fault("short timeout", _http("encoder", 1, lambda route: route.update(timeout="30s")), "ends"),
+    Fault(
+        "way in that is not admitted",
+        _spec("Gateway", "triptych", lambda spec: spec.pop("infrastructure")),
+        "admits none of its pods",
+    ),
     # monitoring and scaling
     Fault(
         "metric that nobody exports",

@@ -30,6 +30,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     mesh.routes,
     mesh.patience,
     mesh.balancing,
+    mesh.proxies,
     mesh.ingress,
     scaling.autoscalers,
     scaling.cpu,

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+import yaml
+
 from tests.k8s.checks.pods import CONTRACT
 from tests.k8s.cluster import Cluster, Object, name_of, server, service_name
 from triptych_gateway.settings import Requests
@@ -158,6 +160,19 @@ def balancing(cluster: Cluster) -> Iterator[str]:
             yield f"{name_of(rule)}: may eject more than half"
         if "http2MaxRequests" not in policy["connectionPool"]["http"]:
             yield f"{name_of(rule)}: no limit of requests"
+
+
+def proxies(cluster: Cluster) -> Iterator[str]:
+    """Pods that Istio makes for a Gateway are of the restricted standard, which needs a profile."""
+    for one in cluster.of("Gateway"):
+        name = one["spec"].get("infrastructure", {}).get("parametersRef", {}).get("name", "")
+        if not cluster.has("ConfigMap", name):
+            yield f"{name_of(one)}: the namespace admits none of its pods"
+            continue
+        deployment = yaml.safe_load(cluster.named("ConfigMap", name)["data"]["deployment"])
+        context = deployment["spec"]["template"]["spec"]["securityContext"]
+        if context["seccompProfile"] != {"type": "RuntimeDefault"}:
+            yield f"{name_of(one)}: no seccomp profile"
 
 
 def ingress(cluster: Cluster) -> Iterator[str]:
