@@ -1,7 +1,8 @@
 """Pushes a release's images and writes their digests into the production overlay.
 
 `python -m deploy.k8s.release_images registry.example.com/triptych`, after `docker login` and the
-builds of `make images` and `docker compose -f compose.yaml -f compose.gpu.yaml build encoder models`.
+builds of `make images` and `docker compose -f compose.yaml -f compose.gpu.yaml build encoder
+models`.
 """
 
 import re

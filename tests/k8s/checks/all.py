@@ -27,6 +27,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     network.calls,
     mesh.encryption,
     mesh.authorization,
+    mesh.waypoints,
     mesh.routes,
     mesh.patience,
     mesh.balancing,

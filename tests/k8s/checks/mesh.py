@@ -86,6 +86,31 @@ def _applies(cluster: Cluster, policy: Object, name: str) -> Iterator[str]:
         yield f"{name_of(policy)}: applies to everything"
 
 
+def waypoints(cluster: Cluster) -> Iterator[str]:
+    """Every Service that the way in calls is judged at the waypoint; what is not is denied."""
+    if not cluster.has("Gateway", "waypoint"):
+        return
+    policies = cluster.of("AuthorizationPolicy")
+    targets = {(it["kind"], it["name"]) for one in policies for it in _targets(one)}
+    if ("Gateway", "waypoint") not in targets:
+        yield "Gateway/waypoint: nothing is denied by default"
+    for route in cluster.of("HTTPRoute", "GRPCRoute"):
+        for name in (way["name"] for rule in route["spec"]["rules"] for way in _ways(rule)):
+            labels = cluster.named("Service", name)["metadata"]["labels"]
+            if labels.get("istio.io/ingress-use-waypoint") != "true":
+                yield f"Service/{name}: called around the waypoint"
+            if ("Service", name) not in targets:
+                yield f"Service/{name}: no AuthorizationPolicy at the waypoint"
+
+
+def _targets(policy: Object) -> list[Any]:
+    return list(policy["spec"].get("targetRefs", []))
+
+
+def _ways(rule: Any) -> list[Any]:
+    return list(rule.get("backendRefs", []))
+
+
 def routes(cluster: Cluster) -> Iterator[str]:
     """Routes of known hosts, to subsets that pods are in, with weights that are all of it."""
     for one in cluster.of("VirtualService"):
