@@ -1,7 +1,8 @@
 """Pushes a release's images and writes their digests into the production overlay.
 
 `python -m deploy.k8s.release_images registry.example.com/triptych`, after `docker login` and the
-builds of `make images` and `docker compose -f compose.yaml -f compose.gpu.yaml build encoder`.
+builds of `make images` and `docker compose -f compose.yaml -f compose.gpu.yaml build encoder
+models`.
 """
 
 import re
@@ -22,7 +23,8 @@ IMAGES: Final = {
     "encoder": ("encoder", ""),
     "encoder-gpu": ("encoder", "-gpu"),
     "postprocess": ("postprocess", ""),
-    "models": ("models", ""),
+    # graphs for both: the fallback on CPUs reads the same bundle
+    "models": ("models", "-gpu"),
 }
 HEAD: Final = """\
 # Written by `make release-images REGISTRY=...`, which pushes a release and reads its digests back.

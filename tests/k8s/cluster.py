@@ -44,12 +44,13 @@ class Cluster:
         return [one for one in self.workloads if has_labels(pod_labels(one), labels)]
 
     def settings_of(self, workload: Object) -> dict[str, str]:
-        """What a Deployment's server reads of the ConfigMaps that are there."""
+        """What a Deployment's server reads of the ConfigMaps that are there and is told itself."""
         found: dict[str, str] = {}
         for name in config_maps(workload):
             if self.has("ConfigMap", name):
                 found |= self.named("ConfigMap", name)["data"]
-        return found
+        told = {one["name"]: one["value"] for one in server(workload).get("env", [])}
+        return found | {name: told[name] for name in told if name.startswith("TRIPTYCH_")}
 
 
 def name_of(one: Object) -> str:

@@ -87,6 +87,11 @@ FAULTS: Final = (
     ),
     Fault("no limits", _no_limits, "no limits of memory"),
     Fault(
+        "card that nobody uses",
+        _server("encoder", lambda one: one.pop("env")),
+        "computes on cpu, with a card",
+    ),
+    Fault(
         "health of a service that is none",
         _server("encoder", lambda one: one["readinessProbe"]["grpc"].update(service="triptych")),
         "readinessProbe: service triptych",
@@ -169,6 +174,11 @@ FAULTS: Final = (
         "weights are",
     ),
     Fault("short timeout", _http("encoder", 1, lambda route: route.update(timeout="30s")), "ends"),
+    Fault(
+        "way in that is not admitted",
+        _spec("Gateway", "triptych", lambda spec: spec.pop("infrastructure")),
+        "admits none of its pods",
+    ),
     # monitoring and scaling
     Fault(
         "metric that nobody exports",

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+import yaml
+
 from tests.k8s.checks.pods import CONTRACT
 from tests.k8s.cluster import Cluster, Object, name_of, server, service_name
 from triptych_gateway.settings import Requests
@@ -84,6 +86,31 @@ def _applies(cluster: Cluster, policy: Object, name: str) -> Iterator[str]:
         yield f"{name_of(policy)}: applies to everything"
 
 
+def waypoints(cluster: Cluster) -> Iterator[str]:
+    """Every Service that the way in calls is judged at the waypoint; what is not is denied."""
+    if not cluster.has("Gateway", "waypoint"):
+        return
+    policies = cluster.of("AuthorizationPolicy")
+    targets = {(it["kind"], it["name"]) for one in policies for it in _targets(one)}
+    if ("Gateway", "waypoint") not in targets:
+        yield "Gateway/waypoint: nothing is denied by default"
+    for route in cluster.of("HTTPRoute", "GRPCRoute"):
+        for name in (way["name"] for rule in route["spec"]["rules"] for way in _ways(rule)):
+            labels = cluster.named("Service", name)["metadata"]["labels"]
+            if labels.get("istio.io/ingress-use-waypoint") != "true":
+                yield f"Service/{name}: called around the waypoint"
+            if ("Service", name) not in targets:
+                yield f"Service/{name}: no AuthorizationPolicy at the waypoint"
+
+
+def _targets(policy: Object) -> list[Any]:
+    return list(policy["spec"].get("targetRefs", []))
+
+
+def _ways(rule: Any) -> list[Any]:
+    return list(rule.get("backendRefs", []))
+
+
 def routes(cluster: Cluster) -> Iterator[str]:
     """Routes of known hosts, to subsets that pods are in, with weights that are all of it."""
     for one in cluster.of("VirtualService"):
@@ -158,6 +185,19 @@ def balancing(cluster: Cluster) -> Iterator[str]:
             yield f"{name_of(rule)}: may eject more than half"
         if "http2MaxRequests" not in policy["connectionPool"]["http"]:
             yield f"{name_of(rule)}: no limit of requests"
+
+
+def proxies(cluster: Cluster) -> Iterator[str]:
+    """Pods that Istio makes for a Gateway are of the restricted standard, which needs a profile."""
+    for one in cluster.of("Gateway"):
+        name = one["spec"].get("infrastructure", {}).get("parametersRef", {}).get("name", "")
+        if not cluster.has("ConfigMap", name):
+            yield f"{name_of(one)}: the namespace admits none of its pods"
+            continue
+        deployment = yaml.safe_load(cluster.named("ConfigMap", name)["data"]["deployment"])
+        context = deployment["spec"]["template"]["spec"]["securityContext"]
+        if context["seccompProfile"] != {"type": "RuntimeDefault"}:
+            yield f"{name_of(one)}: no seccomp profile"
 
 
 def ingress(cluster: Cluster) -> Iterator[str]:

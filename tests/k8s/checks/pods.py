@@ -86,6 +86,23 @@ def resources(cluster: Cluster) -> Iterator[str]:
                     yield f"{name_of(one)}: {container['name']}: no {kind} of {name}"
 
 
+def cards(cluster: Cluster) -> Iterator[str]:
+    """Who holds a card computes on it, with bundles that have graphs for one; nobody else would."""
+    for one in cluster.workloads:
+        held = "nvidia.com/gpu" in server(one)["resources"]["limits"]
+        device = cluster.settings_of(one).get("TRIPTYCH_RUNTIME_DEVICE", "cpu")
+        if held != (device == "cuda"):
+            yield f"{name_of(one)}: computes on {device}, {'with' if held else 'without'} a card"
+    if any("nvidia.com/gpu" in server(one)["resources"]["limits"] for one in cluster.workloads):
+        for image in {_models_image(one) for one in cluster.workloads}:
+            if not image.endswith("-gpu") and "@" not in image:
+                yield f"{image}: has no graphs for a GPU"
+
+
+def _models_image(one: Object) -> str:
+    return next(str(it["image"]) for it in containers(one) if it["name"] == "models")
+
+
 def probes(cluster: Cluster) -> Iterator[str]:
     """Three probes apart: of real ports, of paths that answer, of the service's own health name."""
     for one in cluster.workloads:
