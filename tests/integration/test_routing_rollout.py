@@ -26,7 +26,8 @@ from triptych_models.sentence import Choices
 from triptych_models.sources import fetch
 from triptych_postprocess.application import PostprocessApplication
 from triptych_postprocess.settings import PostprocessSettings
-from triptych_servicekit.server import Application, Server, running
+from triptych_servicekit.application import Application
+from triptych_servicekit.server import Server, running
 from triptych_servicekit.settings import load
 from triptych_tokenizer.application import TokenizerApplication
 from triptych_tokenizer.settings import TokenizerSettings

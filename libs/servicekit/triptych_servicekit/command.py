@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 import uvloop
 
 from triptych_servicekit import logs
-from triptych_servicekit.server import Application, Server, Settings
+from triptych_servicekit.application import Application, Settings
+from triptych_servicekit.server import Server
 from triptych_servicekit.settings import SettingsError, load, manual
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,6 @@ import contextlib
 import gc
 import logging
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
 
 import grpc
 import grpc.aio
@@ -17,12 +16,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from triptych_servicekit.admin import AdminListener, admin_listener
+from triptych_servicekit.application import Application, Settings
 from triptych_servicekit.channels import bind, server_credentials, server_options
-from triptych_servicekit.groups import Admin, Lifecycle, Limits, Listen, Telemetry, Tls
 from triptych_servicekit.health import DrainingHealthServicer
 from triptych_servicekit.http import AsgiApp, HttpListener
 from triptych_servicekit.interceptor import CallInterceptor
-from triptych_servicekit.metrics import Metrics
 from triptych_servicekit.operations import operations_app
 from triptych_servicekit.stores import BundleStore
 
@@ -37,67 +35,6 @@ FLUSH_SECONDS = 0.25
 # are older. Python's own 700 are those of a dozen requests, all still in progress: it took 6 % of
 # the gateway's time to find that. What a request leaves behind is freed without the collector.
 COLLECTOR_THRESHOLDS = (10_000, 10, 10)
-
-
-class Settings(Protocol):
-    """The groups that serving needs of a service's settings."""
-
-    @property
-    def listen(self) -> Listen: ...
-    @property
-    def tls(self) -> Tls: ...
-    @property
-    def limits(self) -> Limits: ...
-    @property
-    def lifecycle(self) -> Lifecycle: ...
-    @property
-    def telemetry(self) -> Telemetry: ...
-
-
-class Application(Protocol):
-    """What a service is to its server."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def metrics(self) -> Metrics: ...
-
-    def register(self, server: grpc.aio.Server) -> Sequence[str]:
-        """Add the servicers to `server`; returns the full names of their gRPC services."""
-
-    async def start(self) -> None:
-        """Load and warm up. The application is called only after this has returned."""
-
-    async def stop(self) -> None:
-        """Release everything. No call is in progress any more."""
-
-    def dead(self) -> Sequence[str]:
-        """Why the process should be replaced; empty while it is sound."""
-
-    def unready(self) -> Sequence[str]:
-        """Why the application should not be called now; empty while it can answer."""
-
-
-class HttpApplication(Application, Protocol):
-    """An application with an HTTP listener beside the gRPC one."""
-
-    @property
-    def http_app(self) -> AsgiApp: ...
-    @property
-    def http_host(self) -> str: ...
-    @property
-    def http_port(self) -> int: ...
-    @property
-    def http_protocol(self) -> type[asyncio.Protocol]: ...
-
-
-class AdminApplication(Application, Protocol):
-    """An application whose bundles can be loaded and unloaded by request."""
-
-    @property
-    def admin(self) -> Admin: ...
-    @property
-    def bundles(self) -> BundleStore: ...
 
 
 class Server:
