@@ -47,9 +47,7 @@ def packed_graph(
     attention = _PackedAttention(graph, weights, config, kind)
     encoder = FusedGraph(graph, config, kind, attention)
     hidden = encoder.hidden_states(weights, HIDDEN_OUTPUT)
-    pool_ranges(graph, hidden)
-    if token_classifier is not None:
-        add_token_logits(graph, encoder, token_classifier, hidden)
+    add_outputs(graph, encoder, token_classifier, hidden)
     outputs = fused_outputs(config, token_classifier, kind)
     return graph.model(_inputs(weights), outputs, position_metadata(config))
 
@@ -66,10 +64,7 @@ class _PackedAttention:
     ) -> None:
         self._graph = graph
         self._config = config
-        self._bias = ""
-        if weights.relative_bias is not None:
-            table = weights.relative_bias.astype(kind)
-            self._bias = distance_bias(graph, table, config, "sequence_index", WIDTH_MULTIPLE)
+        self._bias = relative_bias(graph, weights, config, kind)
 
     def __call__(self, encoder: FusedGraph, name: str, layer: Layer, states: str) -> str:
         qkv = interleaved_qkv(layer, self._config.heads)
@@ -98,12 +93,27 @@ def interleaved_qkv(layer: Layer, heads: int) -> Linear:
     return Linear(kernel, np.concatenate([part.bias for part in parts]))
 
 
-def add_token_logits(
-    graph: GraphBuilder, encoder: FusedGraph, classifier: Linear, hidden: str
+def relative_bias(
+    graph: GraphBuilder, weights: EncoderWeights, config: EncoderConfig, kind: type[np.floating]
+) -> str:
+    """What distances add to the scores; empty where the model has no such table."""
+    if weights.relative_bias is None:
+        return ""
+    table = weights.relative_bias.astype(kind)
+    return distance_bias(graph, table, config, "sequence_index", WIDTH_MULTIPLE)
+
+
+def add_outputs(
+    graph: GraphBuilder, encoder: FusedGraph, token_classifier: Linear | None, hidden: str
 ) -> None:
-    """The classes of tokens, computed in the graph's type and given in float32."""
-    logits = encoder.linear("token_classifier", classifier, hidden)
-    graph.add("Cast", logits, name=TOKEN_LOGITS_OUTPUT, to=TensorProto.FLOAT)
+    """Pooled ranges of the hidden states, and the classes of tokens where there are any.
+
+    Classes are computed in the graph's type and given in float32.
+    """
+    pool_ranges(graph, hidden)
+    if token_classifier is not None:
+        logits = encoder.linear("token_classifier", token_classifier, hidden)
+        graph.add("Cast", logits, name=TOKEN_LOGITS_OUTPUT, to=TensorProto.FLOAT)
 
 
 def position_metadata(config: EncoderConfig) -> dict[str, str]:

@@ -20,13 +20,12 @@ from triptych_models.config import EncoderConfig
 from triptych_models.graph.builder import CONTRIB, GraphBuilder, integer_input
 from triptych_models.graph.fused import FusedGraph
 from triptych_models.graph.packed import (
-    WIDTH_MULTIPLE,
-    add_token_logits,
+    add_outputs,
     fused_outputs,
     position_metadata,
+    relative_bias,
 )
-from triptych_models.graph.positions import distance_bias
-from triptych_models.graph.ranges import FIRST, INDEX, LAST, pool_ranges
+from triptych_models.graph.ranges import FIRST, INDEX, LAST
 from triptych_models.weights import EncoderWeights, Layer, Linear
 
 
@@ -43,9 +42,7 @@ def padded_gpu_graph(
     padded = encoder.hidden_states(weights, "padded_states")
     shape = graph.integers(-1, config.hidden_size)
     hidden = graph.add("Reshape", padded, shape, name=HIDDEN_OUTPUT)
-    pool_ranges(graph, hidden)
-    if token_classifier is not None:
-        add_token_logits(graph, encoder, token_classifier, hidden)
+    add_outputs(graph, encoder, token_classifier, hidden)
     outputs = fused_outputs(config, token_classifier, kind)
     return graph.model(_inputs(weights), outputs, position_metadata(config))
 
@@ -62,11 +59,8 @@ class _PaddedAttention:
     ) -> None:
         self._graph = graph
         self._heads = config.heads
-        self._bias: tuple[str, ...] = ()
-        if weights.relative_bias is not None:
-            table = weights.relative_bias.astype(kind)
-            bias = distance_bias(graph, table, config, "sequence_index", WIDTH_MULTIPLE)
-            self._bias = ("", bias)
+        bias = relative_bias(graph, weights, config, kind)
+        self._bias = ("", bias) if bias else ()
 
     def __call__(self, encoder: FusedGraph, name: str, layer: Layer, states: str) -> str:
         parts = (layer.query, layer.key, layer.value)
