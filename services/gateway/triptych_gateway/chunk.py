@@ -56,7 +56,10 @@ class Chunk:
         callers = [caller for entry in entries for caller in entry.callers]
         usage = Usage(tokenized.total_tokens, tokenized.kept_tokens)
         sequences = EncodeWork(tokenized.input_ids, tokenized.lengths, tokenized.token_type_ids)
-        timings = [Timing(queue=entry.held) for entry in entries]
+        timings = [
+            Timing(tokenize=time.compute, queue=entry.held + time.queue)
+            for entry, time in zip(entries, tokenized.times, strict=True)
+        ]
         chunk = cls(callers, usage, timings, sequences=sequences)
         chunk.fail(tokenized.errors)
         return chunk

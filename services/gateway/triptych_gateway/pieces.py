@@ -53,7 +53,9 @@ class Made:
         self.timing.tokenize += chunk.timing.tokenize
         self.timing.queue += chunk.timing.queue
         self.timing.encode += chunk.timing.encode
-        self.pooled.append(replace(pooled, pieces=pooled.pieces.placed(texts)))
+        places = np.zeros(chunk.size, np.int64)
+        places[rows] = texts
+        self.pooled.append(replace(pooled, pieces=pooled.pieces.placed(places)))
 
     def joined(self) -> Pooled:
         """All pieces, in the order of their texts."""
