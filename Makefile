@@ -140,6 +140,30 @@ $(ONNX): | $(BUNDLE) .cache/bench/infinity/.installed
 	HF_HUB_OFFLINE=1 .cache/bench/infinity/bin/optimum-cli export onnx --task feature-extraction \
 		--library transformers --model $(REPOSITORY)/.cache/gt-$(MODEL)-* $(@D)
 
+TRAIN_ENV := .cache/train-env
+TRAIN_READY := $(TRAIN_ENV)/.installed
+RECIPES := models/train/recipes
+# a recipe of ours by its name, or any by its path
+RECIPE_FILE = $(or $(wildcard $(RECIPES)/$(RECIPE).yaml),$(RECIPE))
+
+.PHONY: train
+train: $(TRAIN_READY) ## fine-tune by RECIPE (banking77, financial-sentiment, wnut17, or a file) on the data in DATA; ARGS="--help" tells more
+	$(TRAIN_ENV)/bin/triptych-train $(RECIPE_FILE) --data $(DATA) $(ARGS)
+
+.PHONY: train-check
+train-check: $(TRAIN_READY) ## tests of fine-tuning, with small models; installs torch and transformers
+	$(TRAIN_ENV)/bin/pytest -c models/train/pyproject.toml models/train/tests
+
+# torch by pip and first: what depends on it would otherwise choose its build
+TRAIN_PACKAGES := libs/bundles models models/train
+$(TRAIN_READY): $(TRAIN_PACKAGES:%=%/pyproject.toml) | $(UV_READY)
+	rm -rf $(TRAIN_ENV) && .uv/bin/python -m venv $(TRAIN_ENV)
+	$(TRAIN_ENV)/bin/pip install --quiet --disable-pip-version-check \
+		"$$(grep -o 'torch==[0-9.]*' models/train/pyproject.toml)"
+	$(TRAIN_ENV)/bin/pip install --quiet --disable-pip-version-check \
+		-e libs/bundles -e models -e 'models/train[test]'
+	@touch $@
+
 PARITY_READY := .cache/parity-env/.installed-torch-2.13.0-transformers-5.23.0
 
 .PHONY: parity

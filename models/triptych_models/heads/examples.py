@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,17 @@ class Examples:
     pairs: tuple[str, ...] = ()
     """The second texts; none where examples are single texts."""
 
+    def take(self, rows: NDArray[np.integer]) -> "Examples":
+        """Those at `rows`, in that order."""
+        texts = tuple(self.texts[row] for row in rows)
+        pairs = tuple(self.pairs[row] for row in rows) if self.pairs else ()
+        return replace(self, texts=texts, classes=self.classes[rows], pairs=pairs)
+
+    def keys(self) -> list[tuple[str, ...]]:
+        """One for each; those of the same text, or pair of texts, are equal."""
+        columns = (self.texts, self.pairs) if self.pairs else (self.texts,)
+        return [_key(texts) for texts in zip(*columns, strict=True)]
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -71,8 +82,13 @@ class _Row:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Equal where only case and white space differ, which a frozen trunk hardly sees."""
-        return tuple(" ".join(text.split()).casefold() for text in self.texts)
+        """Equal for the same texts."""
+        return _key(self.texts)
+
+
+def _key(texts: Sequence[str]) -> tuple[str, ...]:
+    """Equal where only case and white space differ, which a frozen trunk hardly sees."""
+    return tuple(" ".join(text.split()).casefold() for text in texts)
 
 
 def read_examples(
