@@ -152,7 +152,13 @@ train: $(TRAIN_READY) ## fine-tune by RECIPE (banking77, financial-sentiment, wn
 
 .PHONY: train-check
 train-check: $(TRAIN_READY) ## tests of fine-tuning, with small models; installs torch and transformers
-	$(TRAIN_ENV)/bin/pytest -c models/train/pyproject.toml models/train/tests
+	$(TRAIN_ENV)/bin/pytest -c models/train/pyproject.toml models/train/train_tests
+
+.PHONY: train-image
+train-image: ## build the image of fine-tuning; TORCH_INDEX=https://download.pytorch.org/whl/cpu makes it small
+	docker build -f models/train/Dockerfile --build-arg TORCH_INDEX=$(TORCH_INDEX) \
+		--build-arg PYTHON_IMAGE=$(or $(PYTHON_IMAGE),python:3.11-slim-bookworm) \
+		-t triptych/train:0.1.0 .
 
 # torch by pip and first: what depends on it would otherwise choose its build
 TRAIN_PACKAGES := libs/bundles models models/train

@@ -38,6 +38,9 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
         help="folder of bundles (TRIPTYCH_MODELS_REPOSITORY, default: %(default)s)",
     )
     command.add_argument(
+        "--cache", type=Path, help="folder of fetched trunks (default: .cache in the repository)"
+    )
+    command.add_argument(
         "--work",
         type=Path,
         metavar="FOLDER",
@@ -71,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         data=arguments.data,
         work=arguments.work or _WORK / recipe.name / recipe.version,
         repository=arguments.repository,
+        cache=arguments.cache or arguments.repository / ".cache",
         hub_url=arguments.hub_url,
         recipe_file=arguments.recipe.name,
         device=choose_device(arguments.device, arguments.precision),

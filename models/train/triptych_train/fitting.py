@@ -106,7 +106,7 @@ class Training:
         self.schedule.step()
         self.course.step += 1
         self.average.update(self.course.step)
-        value = loss.item()
+        value: float = loss.item()
         self.course.loss += value
         return value
 

@@ -45,6 +45,8 @@ class Place:
     work: Path
     """Of checkpoints, of the exported model and of the test part; one training's at a time."""
     repository: Path
+    cache: Path
+    """Of fetched trunks."""
     hub_url: str
     recipe_file: str
     device: Device
@@ -60,7 +62,7 @@ def train(recipe: Recipe, place: Place, fresh: bool, overwrite: bool, say: Say) 
     """
     _check_place(recipe, place, overwrite)
     torch.set_num_threads(place.threads)
-    source = fetch(recipe.trunk, place.repository / ".cache", place.hub_url, say)
+    source = fetch(recipe.trunk, place.cache, place.hub_url, say)
     config = read_config(source.path / "config.json")
     dataset = _READERS[recipe.task](recipe, place.data, _tokenizer(recipe, source, config))
     say(_sizes(dataset))

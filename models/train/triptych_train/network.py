@@ -26,10 +26,12 @@ SHARPNESS = 6.0
 class Network(nn.Module):
     """Logits [B, L] of whole inputs, or [B, S, L] of tokens."""
 
-    def __init__(self, trunk: nn.Module, config: EncoderConfig, task: Task, labels: int) -> None:
+    def __init__(
+        self, trunk: nn.Module, config: EncoderConfig, task: Task, labels: int, dropout: float
+    ) -> None:
         super().__init__()
         self.trunk = trunk
-        self.dropout = nn.Dropout(trunk.config.hidden_dropout_prob)
+        self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(config.hidden_size, labels)
         self.task = task
         self.padding = config.padding_id or 0
@@ -81,8 +83,7 @@ def build(recipe: Recipe, folder: Path, config: EncoderConfig, labels: int) -> N
     if getattr(trunk, "pooler", None) is not None:
         trunk.pooler = None
     _set_dropout(trunk, recipe.fit.dropout)
-    network = Network(trunk, config, recipe.task, labels)
-    network.dropout.p = recipe.fit.dropout
+    network = Network(trunk, config, recipe.task, labels, recipe.fit.dropout)
     if recipe.fit.freeze_words:
         trunk.get_input_embeddings().requires_grad_(requires_grad=False)
     return network

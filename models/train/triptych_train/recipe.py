@@ -113,6 +113,8 @@ def _change(document: dict[str, Any], change: str) -> None:
     target = document
     for section in sections:
         target = target.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise TrainingDataError(f"--set: {section} is no section")
     target[last] = yaml.safe_load(value)
 
 
@@ -130,23 +132,28 @@ def _read(kind: type[_Section], values: object, prefix: str) -> _Section:
     if not isinstance(values, Mapping):
         raise TrainingDataError(f"{prefix or 'the file'} must hold settings by name")
     known = {item.name: item.type for item in fields(kind)}
+    read: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:
             raise TrainingDataError(f"{prefix}{name}: there is no such setting")
-        _check_type(f"{prefix}{name}", value, known[name])
+        read[name] = _typed(f"{prefix}{name}", value, known[name])
     try:
-        return kind(**values)
+        return kind(**read)
     except TypeError as error:
         raise TrainingDataError(f"{prefix}: {error}") from error
 
 
-def _check_type(name: str, value: object, kind: object) -> None:
-    """Plain values; a whole number is a rate too, and yes is no number."""
-    accepted = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}.get(kind)  # type: ignore[call-overload]
-    if accepted is None:
-        return
-    if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
-        raise TrainingDataError(f"{name}: {value!r} is not of type {kind.__name__}")  # type: ignore[attr-defined]
+# a whole number is a rate too, and a version may be written as one
+_ACCEPTED = {int: (int,), float: (int, float), bool: (bool,), str: (str, int)}
+
+
+def _typed(name: str, value: object, kind: object) -> object:
+    """A plain value as its setting's type; sections are read already."""
+    if not isinstance(kind, type) or kind not in _ACCEPTED:
+        return value
+    if not isinstance(value, _ACCEPTED[kind]) or (kind is not bool and isinstance(value, bool)):
+        raise TrainingDataError(f"{name}: {value!r} is not of type {kind.__name__}")
+    return kind(value)
 
 
 def _checked(recipe: Recipe) -> Recipe:
