@@ -151,8 +151,8 @@ train: $(TRAIN_READY) ## fine-tune by RECIPE (banking77, financial-sentiment, wn
 	$(TRAIN_ENV)/bin/triptych-train $(RECIPE_FILE) --data $(DATA) $(ARGS)
 
 .PHONY: train-check
-train-check: $(TRAIN_READY) ## tests of fine-tuning, with small models; installs torch and transformers
-	$(TRAIN_ENV)/bin/pytest -c models/train/pyproject.toml models/train/train_tests
+train-check: $(TRAIN_READY) $(BUNDLE) ## tests of fine-tuning, with small models; those marked `data` where TRIPTYCH_TEST_DATA is set
+	$(TRAIN_ENV)/bin/pytest $(if $(TRIPTYCH_TEST_DATA),,-m 'not data') -c models/train/pyproject.toml models/train/train_tests
 
 .PHONY: train-image
 train-image: ## build the image of fine-tuning; TORCH_INDEX=https://download.pytorch.org/whl/cpu makes it small
