@@ -140,7 +140,7 @@ def test_killed_half_way_it_ends_with_the_same_weights(
     assert main([*options, "--work", str(tmp_path / "whole"), "--set", "name=whole"]) == 0
     # the same recipe but for its name: the weights do not depend on that
     changed = [*options, "--set", "name=killed"]
-    kill_after_a_checkpoint(changed, tmp_path / "work" / FILE)
+    kill_after_a_checkpoint(changed, tmp_path / "work" / "run-0" / FILE)
     assert not (tmp_path / "work" / "model").exists()
     assert main(changed) == 0
     files = [
@@ -165,6 +165,30 @@ def kill_after_a_checkpoint(options: list[str], checkpoint: Path) -> None:
     assert 0 < state["course"][0] < 3 * 45
 
 
+def test_runs_are_averaged_and_resumed_one_by_one(
+    write_recipe: WriteRecipe, data: Path, tmp_path: Path
+) -> None:
+    recipe = write_recipe(epochs=2, patience=0, runs=2)
+    assert main(command(recipe, data)) == 0
+    weights = [best_of(tmp_path / "work" / f"run-{run}") for run in range(2)]
+    made = load_file(tmp_path / "work" / "model" / "model.safetensors")
+    assert not torch.equal(weights[0]["classifier.weight"], weights[1]["classifier.weight"])
+    for name, one in weights[0].items():
+        mean = (one + weights[1][name]) / 2
+        torch.testing.assert_close(made[name.removeprefix("trunk.")], mean, rtol=0, atol=1e-6)
+    # both runs are over: nothing is trained again, and the same comes of it
+    assert main(command(recipe, data, "--replace")) == 0
+    again = load_file(tmp_path / "work" / "model" / "model.safetensors")
+    assert all(torch.equal(made[name], again[name]) for name in made)
+    assert "mean of 2 runs" in bundle(tmp_path, "tiny-classify").file("model-card.md").read_text()
+
+
+def best_of(folder: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(folder / FILE, weights_only=True)
+    found: dict[str, torch.Tensor] = state["best"]
+    return found
+
+
 def test_it_stops_when_nothing_gets_better_and_keeps_the_best(
     write_recipe: WriteRecipe, data: Path, tmp_path: Path
 ) -> None:
@@ -172,9 +196,9 @@ def test_it_stops_when_nothing_gets_better_and_keeps_the_best(
     recipe = write_recipe(epochs=20, patience=2, learning_rate=1e-12, head_learning_rate=1e-12)
     assert main(command(recipe, data)) == 0
     card = bundle(tmp_path, "tiny-classify").file("model-card.md").read_text()
-    assert "| 1 (kept) |" in card
-    assert "| 3 | " in card
-    assert "| 4 | " not in card
+    assert "| 1 | 1 (kept) |" in card
+    assert "| 1 | 3 | " in card
+    assert "| 1 | 4 | " not in card
 
 
 def test_another_trainings_checkpoint_is_refused(

@@ -1,5 +1,6 @@
 """The model card: what it is, what it was made of, how good it is, how to repeat it."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import yaml
@@ -21,7 +22,8 @@ class Trained:
     """Its name, without folders."""
     source: SourceFolder
     dataset: Dataset
-    course: Course
+    courses: Sequence[Course]
+    """Of each run."""
     device: str
     test: float
     """The score of the test part by the network itself."""
@@ -81,23 +83,31 @@ def _use(trained: Trained) -> str:
 
 
 def _training(trained: Trained) -> str:
-    course, metric = trained.course, trained.dataset.metric
-    scores = [f"{score:.4f}" for score in course.scores] or [""] * len(course.losses)
-    rows = [
-        f"| {number}{' (kept)' if number - 1 == course.best else ''} | {loss:.4f} | {score} |"
-        for number, (loss, score) in enumerate(zip(course.losses, scores, strict=True), 1)
-    ]
+    metric, courses = trained.dataset.metric, trained.courses
+    rows = [row for run, course in enumerate(courses, 1) for row in _epochs(run, course)]
+    averaged = f" The weights are the mean of {len(courses)} runs." if len(courses) > 1 else ""
     return "\n".join(
         (
             "## Training\n",
             f"On {trained.device}. On the test part the network itself has an {metric} of "
-            f"**{trained.test:.4f}**.\n",
-            f"| epoch | loss | validation {metric} |",
-            "|---|---|---|",
+            f"**{trained.test:.4f}**.{averaged}\n",
+            f"| run | epoch | loss | validation {metric} |",
+            "|---|---|---|---|",
             *rows,
             "",
         )
     )
+
+
+def _epochs(run: int, course: Course) -> list[str]:
+    scores = [f"{score:.4f}" for score in course.scores] or [""] * len(course.losses)
+    kept = [" (kept)" if number == course.best else "" for number in range(len(scores))]
+    return [
+        f"| {run} | {number}{mark} | {loss:.4f} | {score} |"
+        for number, (mark, loss, score) in enumerate(
+            zip(kept, course.losses, scores, strict=True), 1
+        )
+    ]
 
 
 def _repeat(trained: Trained) -> str:

@@ -1,6 +1,6 @@
 """The loop: steps, epochs, early stopping, checkpoints."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from triptych_train.progress import Progress
 from triptych_train.recipe import Recipe
 
 Weights = dict[str, Tensor]
+# what lies between the seeds of a training's runs: more than anybody counts recipes' seeds up to
+_RUN_SEEDS = 1_000_003
 
 
 @dataclass(slots=True)
@@ -45,11 +47,18 @@ class Training:
     """One network on its way; `fit` leaves the best weights in `average.network`."""
 
     def __init__(
-        self, recipe: Recipe, network: Network, part: Part, device: Device, layers: int
+        self,
+        recipe: Recipe,
+        network: Network,
+        part: Part,
+        device: Device,
+        layers: int,
+        run: int = 0,
     ) -> None:
         self.recipe, self.part, self.device = recipe, part, device
+        self.seed = recipe.seed + _RUN_SEEDS * run
         self.network = network.to(device.device)
-        self.order = Order(part.inputs.lengths, recipe.fit.batch_size, recipe.seed)
+        self.order = Order(part.inputs.lengths, recipe.fit.batch_size, self.seed)
         self.average = Average(self.network, recipe.fit.average)
         self.optimizer = make_optimizer(self.network, recipe.fit, layers)
         self.steps = self.order.per_epoch * recipe.fit.epochs
@@ -59,7 +68,7 @@ class Training:
 
     def begin(self) -> None:
         """Seed what is random, and point a head for whole inputs at its classes."""
-        torch.manual_seed(self.recipe.seed)
+        torch.manual_seed(self.seed)
         if not self.part.per_token:
             made = features(self.network, self.part, self.device)
             vectors = torch.stack([torch.from_numpy(row) for row in made])
@@ -168,6 +177,18 @@ class Training:
         torch.set_rng_state(state["random"])
         if state["random_cuda"]:
             torch.cuda.set_rng_state_all(state["random_cuda"])
+
+
+@torch.no_grad()
+def mean_weights(networks: Sequence[Network]) -> Network:
+    """The first of some networks of equal shapes, with the mean of all their weights."""
+    first, *others = networks
+    for other in others:
+        for mine, theirs in zip(first.parameters(), other.parameters(), strict=True):
+            mine += theirs
+    for mine in first.parameters():
+        mine /= len(networks)
+    return first
 
 
 def _put_weights(network: Network, weights: Weights) -> None:

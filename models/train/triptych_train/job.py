@@ -24,7 +24,7 @@ from triptych_train import checkpoints
 from triptych_train.card import Trained, card
 from triptych_train.devices import Device
 from triptych_train.exporting import export, opened
-from triptych_train.fitting import Training
+from triptych_train.fitting import Training, mean_weights
 from triptych_train.network import Network, build
 from triptych_train.parts import Dataset
 from triptych_train.predicting import predict
@@ -101,32 +101,38 @@ def _fit(
     fresh: bool,
     say: Say,
 ) -> tuple[Trained, Network]:
-    torch.manual_seed(recipe.seed)
-    network = build(recipe, source.path, config, len(dataset.labels))
     part, validation = dataset.fit, None
     if recipe.fit.fit_validation:
         part = part.and_inputs_of(dataset.validation)
     else:
         validation = dataset.validation
-    training = Training(recipe, network, part, place.device, config.layers)
     fingerprint = _fingerprint(recipe, source, dataset, place)
-    _begin(training, place, fingerprint, fresh, say)
-    course = training.fit(validation, place.work, fingerprint, place.checkpoint_steps)
-    best = training.average.network
+    courses, networks = [], []
+    for run in range(recipe.fit.runs):
+        torch.manual_seed(recipe.seed)
+        network = build(recipe, source.path, config, len(dataset.labels))
+        training = Training(recipe, network, part, place.device, config.layers, run)
+        folder = place.work / f"run-{run}"
+        _begin(training, folder, fingerprint, fresh, say)
+        courses.append(training.fit(validation, folder, fingerprint, place.checkpoint_steps))
+        networks.append(training.average.network)
+    best = mean_weights(networks)
     test = dataset.test.score(predict(best, dataset.test, place.device))
     device = str(place.device)
-    return Trained(recipe, place.recipe_file, source, dataset, course, device, test), best
+    return Trained(recipe, place.recipe_file, source, dataset, courses, device, test), best
 
 
-def _begin(training: Training, place: Place, fingerprint: str, fresh: bool, say: Say) -> None:
+def _begin(training: Training, folder: Path, fingerprint: str, fresh: bool, say: Say) -> None:
+    """At the first step, or where the checkpoint in `folder` was written."""
+    folder.mkdir(parents=True, exist_ok=True)
     if fresh:
-        checkpoints.discard(place.work)
-    state = checkpoints.load(place.work, fingerprint)
+        checkpoints.discard(folder)
+    state = checkpoints.load(folder, fingerprint)
     if state is None:
         training.begin()
         return
     training.restore(state)
-    say(f"going on after step {training.course.step} of {training.steps}")
+    say(f"{folder.name}: going on after step {training.course.step} of {training.steps}")
 
 
 def _fingerprint(recipe: Recipe, source: SourceFolder, dataset: Dataset, place: Place) -> str:

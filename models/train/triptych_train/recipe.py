@@ -56,6 +56,9 @@ class FitRecipe:
     """Of labels (Szegedy et al. 2016)."""
     average: float = 0.995
     """Decay of the moving average of weights, which is what is scored and kept; 0: no average."""
+    runs: int = 1
+    """Trainings that differ in order and dropout alone, and whose weights are averaged in the end
+    (Wortsman et al. 2022, model soups): costs as many times as long, and nothing when it serves."""
     freeze_words: bool = True
     """Whether the table of words stays: half of a small model, and little of it is in the data."""
     clip: float = 1.0
@@ -166,6 +169,7 @@ def _checked(recipe: Recipe) -> Recipe:
         "int8_min_cosine: must be from 0 to 1": 0 <= recipe.int8_min_cosine <= 1,
         "seed: must be at least 0": recipe.seed >= 0,
         "fit.epochs: must be at least 1": fit.epochs >= 1,
+        "fit.runs: must be at least 1": fit.runs >= 1,
         "fit.batch_size: must be at least 1": fit.batch_size >= 1,
         "fit.max_length: must be at least 3": fit.max_length >= 3,
         "fit.patience: must be at least 0": fit.patience >= 0,
