@@ -7,6 +7,9 @@ running it.
 
 import asyncio
 import logging
+import os
+import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -29,7 +32,7 @@ UNRUN: Final = "the encoder could not run this item"
 
 
 class Dispatcher:
-    """Runs what is submitted, on `workers` threads.
+    """Runs what is submitted, on `workers` threads of this `niceness`.
 
     Each of `observers` is told of every finished run: the batch, when it began on the monotonic
     clock, and its seconds.
@@ -41,6 +44,7 @@ class Dispatcher:
         workers: int,
         metrics: EncoderMetrics,
         observers: Sequence[Callable[[Batch, float, float], None]] = (),
+        niceness: int = 0,
     ) -> None:
         self._batcher = batcher
         self._workers = workers
@@ -48,7 +52,7 @@ class Dispatcher:
         self._observers = (metrics.observe_batch, *observers)
         self._lanes: list[Lane] = []
         self._arrived = asyncio.Event()
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="encode")
+        self._threads = ThreadPoolExecutor(workers, "encode", give_way, (niceness,))
         self._running = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._running_tokens = 0
@@ -182,3 +186,9 @@ class Dispatcher:
     def _release(lane: Lane, batch: Batch) -> None:
         for entry in batch.entries:
             lane.release(entry)
+
+
+def give_way(niceness: int) -> None:
+    """Let other threads go before the calling one. Only Linux has a niceness for each thread."""
+    if niceness and sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

@@ -34,6 +34,9 @@ SLOTS: Final = 2
 class Gpu:
     """See Device. `slots` batches are on their way at the same time, of up to `max_tokens` each."""
 
+    # its threads wait for the card, and what they do between must not wait for a core
+    niceness = 0
+
     def __init__(self, max_tokens: int, slots: int, memory_bytes: int, record: bool) -> None:
         self.workers = slots or SLOTS
         self._thread = GpuThread()
