@@ -151,10 +151,10 @@ class Dispatcher:
             self._progress.set()
 
     async def _run(self, lane: Lane, batch: Batch) -> None:
-        outputs, started = batch.begin(), time.monotonic()
+        wanted, started = batch.begin(), time.monotonic()
         loop = asyncio.get_running_loop()
         try:
-            run = partial(batch.run, lane.backend, outputs)
+            run = partial(batch.run, lane.backend, wanted)
             arrays = await loop.run_in_executor(self._threads, run)
             ended = time.monotonic()
             batch.write(arrays)  # the rows of who claimed meanwhile

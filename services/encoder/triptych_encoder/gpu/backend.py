@@ -40,7 +40,7 @@ class PackedBackend:
         self._executor = thread.call(open_executor)
         # what is measured when a model is loaded has to fit too
         tokens = max(max_tokens, PackedCostModel.batch_tokens)
-        self._limit = largest(tokens, PackedCostModel.batch_rows, self._executor.max_length)
+        self._limit = largest(tokens, PackedCostModel.batch_ranges, self._executor.max_length)
         self._buckets: Sequence[Shape] = ()
         self._idle: queue.SimpleQueue[tuple[int, Slot]] = queue.SimpleQueue()
         try:
@@ -55,6 +55,7 @@ class PackedBackend:
         self.ports = self._executor.outputs
         self.outputs = tuple(self.ports)
         self.reads_token_types = TOKEN_TYPES in self._executor.inputs
+        self.max_segments = self._limit.ranges - 1
 
     def _allocate(self, count: int) -> list[Slot]:
         numbers = np.arange(max(self._limit.tokens, self._limit.width), dtype=np.int32)
