@@ -8,9 +8,10 @@ from typing import Any
 from benchmarks.gpu_parts import workloads
 from triptych_encoder.gpu.arithmetic_executor import ArithmeticExecutor
 from triptych_encoder.gpu.backend import PackedBackend
-from triptych_encoder.gpu.cuda_executor import CudaExecutor, load_libraries
+from triptych_encoder.gpu.cuda_executor import CudaExecutor
 from triptych_encoder.gpu.cudart import CudaRuntime
 from triptych_encoder.gpu.device import Gpu, probe_provider
+from triptych_encoder.gpu.session import load_libraries
 from triptych_encoder.gpu.thread import GpuThread
 
 
