@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,17 @@ def executor(graph: Path, arithmetic: bool) -> Iterator[Any]:
         yield opened
     finally:
         opened.close()
+
+
+@contextmanager
+def idle(hidden: int, slots: int) -> Iterator[PackedBackend]:
+    """A GPU that does nothing, for what everything around it can do."""
+    thread = GpuThread()
+    make = partial(ArithmeticExecutor, hidden, idle=True)
+    opened = PackedBackend(make, thread, workloads.BATCH_TOKENS, slots, record=False)
+    yield opened
+    opened.close()
+    thread.close()
 
 
 @contextmanager

@@ -36,8 +36,9 @@ class ArithmeticExecutor:
     """A token's vector is its id times 1, 2, ..., `hidden_size`; see ArithmeticBackend.
 
     An id equal to `poison` makes the step fail; one equal to `fatal` makes every step fail from
-    then on. One equal to `infinite` has an infinite vector. `steps` are the numbers of tokens, rows
-    and graph of each that was launched, and `recorded` the graphs that have been recorded.
+    then on. One equal to `infinite` has an infinite vector. What is `idle` copies and computes
+    nothing. `steps` are the numbers of tokens, rows and graph of each that was launched, and
+    `recorded` the graphs that have been recorded.
     """
 
     description = "arithmetic, packed"
@@ -52,6 +53,7 @@ class ArithmeticExecutor:
         poison: int | None = None,
         fatal: int | None = None,
         infinite: int | None = None,
+        idle: bool = False,
     ) -> None:
         single, half = np.dtype(np.float32), np.dtype(np.float16)
         pooled = ("pooled.cls", "pooled.mean", "pooled.last_token")
@@ -67,6 +69,7 @@ class ArithmeticExecutor:
         self.recorded: dict[int, tuple[Mapping[str, Region], Mapping[str, Region]]] = {}
         self._special = {"poison": poison, "fatal": fatal}
         self._infinite = infinite
+        self._idle = idle
         self._failure = ""
         self._numbers = itertools.count(1)
         self._blocks: dict[int, Block] = {}
@@ -116,6 +119,8 @@ class ArithmeticExecutor:
     def _perform(self, step: Step) -> None:
         if self._failure:
             raise RuntimeError(self._failure)
+        if self._idle:
+            return
         source, target = (self._blocks[one.device // SPACING] for one in (step.source, step.target))
         source.content[: step.upload] = source.host[: step.upload]
         if step.inputs:
