@@ -11,7 +11,7 @@ and `padded` (device loop, one length and mixed), `backend` (packed on the host 
 `small` (latency with CUDA graphs and without), `service` (over real gRPC, clients in other
 processes), `host` (the same around a GPU that does nothing, so on any machine), `sdpa` and
 `compile` (PyTorch, fp16). `--arithmetic` puts arithmetic in the place of the GPU, to try the script
-where there is none: `padded` and the baselines then fail, and no number means anything.
+where there is none: `parity`, `padded` and the baselines then fail, and no number means anything.
 
 Where this package and its libraries are not installed, PYTHONPATH has to name, from the repository,
 `libs/contracts:libs/servicekit:libs/bundles:services/encoder:models` with the generated stubs in

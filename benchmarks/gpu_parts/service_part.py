@@ -2,28 +2,20 @@
 
 import asyncio
 import contextlib
-import itertools
 import multiprocessing
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.gpu_parts import workloads
+from benchmarks.gpu_parts import clients, workloads
 from benchmarks.gpu_parts.report import Line
 from benchmarks.gpu_parts.shapes import VOCABULARY, ModelShape, graph_path
 
 PROCESSES: Final = multiprocessing.get_context("spawn")
 CLIENTS: Final = 4
 SLOTS: Final = 2
-# Calls of a client at the same time, and different ones that it has: equal ones would share a run.
-AT_ONCE: Final = 6
-DIFFERENT: Final = 24
-# Half of what a call may carry: the encoder gathers two of them and more.
-CALL_TOKENS: Final = 8192
-WARM_UP, SECONDS = 3.0, 6.0
 # Of what it does at its most, the share that a server is then given to do, at random times: that of
 # BERT-large in MLPerf 4.1, 7,201 of 9,164 sequences a GPU.
 PACE: Final = 0.79
@@ -68,10 +60,13 @@ def _drive(port: int, shape: ModelShape, pace: float) -> list[Any]:
     """What each client found; `pace` is the tokens a second of all, 0 as many as can be."""
     results: Any = PROCESSES.Queue()
     arguments = [(port, shape.length, number, pace / CLIENTS, results) for number in range(CLIENTS)]
-    clients = [PROCESSES.Process(target=_call, args=one, daemon=True) for one in arguments]
-    for client in clients:
+    started = [PROCESSES.Process(target=clients.call, args=one, daemon=True) for one in arguments]
+    for client in started:
         client.start()
-    return [results.get(timeout=120) for _ in clients]
+    found = [results.get(timeout=120) for _ in started]
+    if failed := [one for one in found if isinstance(one, str)]:
+        raise RuntimeError(failed[0])
+    return found
 
 
 def _serve(folder: str, name: str, device: str, queue: Any) -> None:
@@ -160,73 +155,3 @@ class _OneModel:
         return []
 
     unready = dead
-
-
-def _call(port: int, length: int, seed: int, pace: float, results: Any) -> None:
-    client = _pacing(port, length, seed, pace) if pace else _calling(port, length, seed)
-    results.put(asyncio.run(client))
-
-
-async def _pacing(port: int, length: int, seed: int, pace: float) -> list[float]:
-    """Seconds from when each call was due, at random times, to its answer."""
-    import grpc.aio
-
-    from triptych.v1 import encoder_service_pb2_grpc as rpc
-
-    requests = itertools.cycle([_request(length, seed, number) for number in range(DIFFERENT)])
-    numbers, rate = np.random.default_rng(seed), pace / (CALL_TOKENS // length * length)
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = rpc.EncoderServiceStub(channel)
-
-        async def call(due: float) -> float:
-            await stub.Encode(next(requests))
-            return time.monotonic() - due
-
-        started = due = time.monotonic()
-        calls = []
-        while due < started + WARM_UP + SECONDS:
-            due += numbers.exponential(1 / rate)
-            await asyncio.sleep(due - time.monotonic())
-            calls.append(asyncio.create_task(call(due)))
-        waited = await asyncio.gather(*calls)
-    return waited[int(len(waited) * WARM_UP / (WARM_UP + SECONDS)) :]
-
-
-async def _calling(port: int, length: int, seed: int) -> float:
-    """Tokens a second that one client got."""
-    import grpc.aio
-
-    from triptych.v1 import encoder_service_pb2_grpc as rpc
-
-    requests = itertools.cycle([_request(length, seed, number) for number in range(DIFFERENT)])
-    rows, done = CALL_TOKENS // length, 0
-    started = time.monotonic()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = rpc.EncoderServiceStub(channel)
-
-        async def keep_calling() -> None:
-            nonlocal done
-            while (now := time.monotonic() - started) < WARM_UP + SECONDS:
-                answer = await stub.Encode(next(requests))
-                if answer.errors:
-                    raise RuntimeError(str(answer.errors[0]))
-                if WARM_UP < now < WARM_UP + SECONDS:
-                    done += 1
-
-        await asyncio.gather(*(keep_calling() for _ in range(AT_ONCE)))
-    return done * rows * length / SECONDS
-
-
-def _request(length: int, seed: int, number: int) -> Any:
-    from triptych.v1 import encoder_service_pb2 as pb
-    from triptych.v1 import types_pb2 as types
-    from triptych_servicekit.tensors import to_tensor
-
-    rows = CALL_TOKENS // length
-    found = workloads.sequences([length] * rows, seed * DIFFERENT + number + 100)
-    batch = types.SequenceBatch(
-        lengths=to_tensor(np.full(rows, length, np.int32)),
-        input_ids=to_tensor(np.concatenate(found)),
-    )
-    spec = pb.OutputSpec(kind=pb.OUTPUT_KIND_POOLED, pooling=types.POOLING_MEAN)
-    return pb.EncodeRequest(sequences=batch, outputs=[spec])
