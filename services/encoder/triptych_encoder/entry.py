@@ -103,8 +103,12 @@ class Submission:
             for index in range(caller.start, caller.start + caller.count):
                 if index not in self.errors:
                     claim = Claim(self, index, caller.deadline)
-                    ranges = 1 + sum(rows.count_of(index) for rows in self.ranged)
+                    # most calls want none, and this is said for each of their sequences
+                    ranges = 1 + self._segments_of(index) if self.ranged else 1
                     yield Entry(keys[index], lengths[index], claim, priority, due, ranges)
+
+    def _segments_of(self, index: int) -> int:
+        return sum(rows.count_of(index) for rows in self.ranged)
 
     def _keys(self) -> list[Key]:
         ends = np.cumsum(self.lengths, dtype=np.int64)
