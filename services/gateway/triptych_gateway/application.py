@@ -93,26 +93,26 @@ class GatewayApplication:
         )
         return (
             self._stage(
-                "tokenizer", tokenizer, targets.tokenizer,
+                "tokenizer", tokenizer, targets.tokenizer, targets.tokenizer_pods,
                 tokenizer_service_pb2_grpc.TokenizerServiceStub, texts,
             ),
             self._stage(
-                "encoder", encoder, targets.encoder,
+                "encoder", encoder, targets.encoder, targets.encoder_pods,
                 encoder_service_pb2_grpc.EncoderServiceStub, heavy,
             ),
             self._stage(
-                "postprocess", postprocess, targets.postprocess,
+                "postprocess", postprocess, targets.postprocess, targets.postprocess_pods,
                 postprocess_service_pb2_grpc.PostprocessServiceStub, vectors,
             ),
         )  # fmt: skip
 
     def _stage(
-        self, name: str, service: str, targets: Sequence[str], stub: StubType, window: Window
-    ) -> Stage:
-        retries = self._settings.retries
-        replicas = ReplicaSet(
-            service, targets, self._open_channel, stub, self._settings.stages.resolve_interval
-        )
+        self, name: str, service: str, targets: Sequence[str], pods: Sequence[str],
+        stub: StubType, window: Window,
+    ) -> Stage:  # fmt: skip
+        retries, interval = self._settings.retries, self._settings.stages.resolve_interval
+        replicas = ReplicaSet(service, targets, self._open_channel, stub, interval, pods)
+        self.metrics.count_replicas(name, lambda: len(replicas.serving()))
         budget = RetryBudget(retries.budget_ratio, retries.budget_reserve)
         gatherer = Gatherer(replicas, window, budget, self.metrics.stage(name))
         return Stage(name, replicas, gatherer, retries.hold_timeout)

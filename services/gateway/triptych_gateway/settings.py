@@ -35,6 +35,13 @@ class Stages:
     tokenizer: tuple[str, ...] = setting(("127.0.0.1:50051",), "Tokenizer replicas.")
     encoder: tuple[str, ...] = setting(("127.0.0.1:50052",), "Encoder replicas.")
     postprocess: tuple[str, ...] = setting(("127.0.0.1:50053",), "Postprocess replicas.")
+    tokenizer_pods: tuple[str, ...] = setting(
+        (),
+        "Name with an address for each pod, where a mesh has one address for all tokenizers: what"
+        " may be in flight there is by their number. Empty: an address is one replica.",
+    )
+    encoder_pods: tuple[str, ...] = setting((), "The same for the encoders.")
+    postprocess_pods: tuple[str, ...] = setting((), "The same for postprocess.")
     resolve_interval: float = setting(
         5.0, "Seconds between look-ups of the names.", minimum=0.1, maximum=300
     )
