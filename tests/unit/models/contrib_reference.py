@@ -116,7 +116,9 @@ class _HalfNorm(Contrib):
             return values
         half = size // 2
         pairs = values[..., :half] + values[..., half : 2 * half]
-        return cls._sum(pairs) + values[..., 2 * half :].sum(axis=-1, keepdims=True, dtype="f2")
+        odd = values[..., 2 * half :].sum(axis=-1, keepdims=True, dtype=np.float16)
+        total: Array = cls._sum(pairs) + odd
+        return total
 
     def _run(self, value, skip, gamma, beta, bias=None, epsilon=None):  # type: ignore[no-untyped-def]
         total = value + skip
