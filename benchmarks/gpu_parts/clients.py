@@ -45,7 +45,7 @@ async def _connected(port: int, length: int, seed: int) -> AsyncIterator[Any]:
 
     requests = itertools.cycle([_request(length, seed, number) for number in range(DIFFERENT)])
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=OPTIONS) as channel:
-        encode = channel.unary_unary(METHOD)
+        encode: Any = channel.unary_unary(METHOD)
         answer = pb.EncodeResponse.FromString(await encode(next(requests)))
         if answer.errors or answer.outputs[0].shape[0] != CALL_TOKENS // length:
             raise RuntimeError(f"not all was encoded: {answer.errors[:1]}")
