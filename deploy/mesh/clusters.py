@@ -1,4 +1,4 @@
-"""Envoy clusters: one for each subset of a host, under its traffic policy."""
+"""Envoy clusters: one for each host, under its traffic policy."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -24,9 +24,9 @@ OUTLIERS: Final = {
 }
 
 
-def cluster_name(host: str, port: int, subset: str) -> str:
+def cluster_name(host: str, port: int) -> str:
     """As Istio names them."""
-    return f"outbound|{port}|{subset}|{host}"
+    return f"outbound|{port}||{host}"
 
 
 def local(port: int, http2: bool) -> Config:
@@ -49,10 +49,9 @@ def admin(port: int) -> Config:
     }
 
 
-def remote(upstream: Upstream, port: int, subset: str, namespace: str) -> Config:
-    """The replicas of a subset: found by name, called with a certificate, known by theirs."""
-    name = cluster_name(upstream.host, port, subset)
-    host = f"{subset}.{upstream.host}" if subset else upstream.host
+def remote(upstream: Upstream, port: int, namespace: str) -> Config:
+    """The replicas of a host: found by name, called with a certificate, known by theirs."""
+    name = cluster_name(upstream.host, port)
     pool = upstream.traffic["connectionPool"]
     made: Config = {
         "name": name,
@@ -61,7 +60,7 @@ def remote(upstream: Upstream, port: int, subset: str, namespace: str) -> Config
         "lb_policy": BALANCERS[upstream.traffic["loadBalancer"]["simple"]],
         # Istio's minHealthPercent is 0: with all but one out, that one is it.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-        "load_assignment": _endpoints(name, host, INBOUND[port]),
+        "load_assignment": _endpoints(name, upstream.host, INBOUND[port]),
         "circuit_breakers": {"thresholds": [_limits(pool)]},
         "outlier_detection": _outliers(upstream.traffic["outlierDetection"]),
         "transport_socket": _client_tls(upstream.account, namespace),

@@ -26,13 +26,13 @@ def inbound(port: int, rules: Sequence[Rule]) -> Config:
 
 def outbound(upstream: Upstream, port: int) -> Config:
     """Calls of the server beside the proxy to a host."""
-    routes = [_route(upstream.host, port, route) for route in upstream.routes]
+    routes = [_route(port, route) for route in upstream.routes]
     return _listener(upstream.host, "127.0.0.1", OUTBOUND[upstream.host], routes, [])
 
 
 def entrance(upstream: Upstream, port: int, timeout: str) -> Config:
     """Calls of clients to the gateway, in plaintext: this machine alone reaches the port."""
-    cluster = cluster_name(upstream.host, port, "")
+    cluster = cluster_name(upstream.host, port)
     route = {"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": timeout}}
     return _listener(f"entrance_{port}", "0.0.0.0", port, [route], [])  # noqa: S104
 
@@ -81,13 +81,13 @@ def _policy(rule: Rule) -> Config:
     }
 
 
-def _route(host: str, port: int, route: Route) -> Config:
+def _route(port: int, route: Route) -> Config:
     match: Config = {"prefix": route.prefix}
     if route.header:
         name, value = route.header
         match["headers"] = [{"name": name, "string_match": {"exact": value}}]
     ways = [
-        {"name": cluster_name(host, port, one.subset), "weight": int(one.share)}
+        {"name": cluster_name(one.host, port), "weight": int(one.share)}
         for one in route.destinations
     ]
     action: Config = {"timeout": route.timeout, "weighted_clusters": {"clusters": ways}}
@@ -95,7 +95,7 @@ def _route(host: str, port: int, route: Route) -> Config:
         share = {"numerator": round(route.mirror.share * 10_000), "denominator": "MILLION"}
         action["request_mirror_policies"] = [
             {
-                "cluster": cluster_name(host, port, route.mirror.subset),
+                "cluster": cluster_name(route.mirror.host, port),
                 "runtime_fraction": {"default_value": share},
             }
         ]

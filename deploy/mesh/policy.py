@@ -28,9 +28,9 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A subset of a service's pods and its share of the calls, or of their copies, in per cent."""
+    """A host and its share of the calls, or of their copies, in per cent."""
 
-    subset: str
+    host: str
     share: float
 
 
@@ -48,13 +48,17 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A host that can be called: its service account, its subsets, its traffic policy, its ways."""
+    """A host that can be called: its service account, its traffic policy, its ways."""
 
     host: str
     account: str
-    subsets: Sequence[str]
     traffic: Mapping[str, Any]
     routes: Sequence[Route]
+
+    def hosts(self) -> list[str]:
+        """Where its ways lead, copies too: each host once."""
+        ways = [way for route in self.routes for way in (*route.destinations, route.mirror) if way]
+        return list(dict.fromkeys(way.host for way in ways))
 
 
 class Policies:
@@ -76,13 +80,11 @@ class Policies:
         """How a host is called."""
         rule = self._one("DestinationRule", lambda one: one["spec"]["host"] == host)
         service = self._one("Service", lambda one: one["metadata"]["name"] == host)
-        subsets = [one["name"] for one in rule["spec"].get("subsets", [])]
         return Upstream(
             host=host,
             account=service["spec"]["selector"]["app.kubernetes.io/name"],
-            subsets=subsets,
             traffic=rule["spec"]["trafficPolicy"],
-            routes=[_route(one) for one in self._http(host)] if subsets else [],
+            routes=[_route(one) for one in self._http(host)],
         )
 
     def entrance_timeout(self) -> str:
@@ -96,8 +98,8 @@ class Policies:
         return bool(default["spec"]["mtls"]["mode"] == "STRICT")
 
     def _http(self, host: str) -> list[Any]:
-        found = self._one("VirtualService", lambda one: host in one["spec"]["hosts"])
-        return list(found["spec"]["http"])
+        found = (one for one in self._of("VirtualService") if host in one["spec"]["hosts"])
+        return [http for one in found for http in one["spec"]["http"]]
 
     def _of(self, kind: str) -> Iterator[Object]:
         return (one for one in self._objects if one["kind"] == kind)
@@ -144,10 +146,9 @@ def _route(http: Object) -> Route:
         header=header,
         timeout=http["timeout"],
         destinations=[
-            Destination(one["destination"]["subset"], one.get("weight", 100))
-            for one in http["route"]
+            Destination(one["destination"]["host"], one.get("weight", 100)) for one in http["route"]
         ],
-        mirror=Destination(mirror["subset"], copies) if mirror else None,
+        mirror=Destination(mirror["host"], copies) if mirror else None,
     )
 
 

@@ -32,7 +32,7 @@ def entrance(policies: Policies) -> Config:
     return bootstrap(
         ENTRANCE,
         [listeners.entrance(gateway, port, timeout) for port in (HTTP, GRPC)],
-        [clusters.remote(gateway, port, "", NAMESPACE) for port in (HTTP, GRPC)],
+        [clusters.remote(gateway, port, NAMESPACE) for port in (HTTP, GRPC)],
     )
 
 
@@ -46,14 +46,16 @@ def sidecar(policies: Policies, service: str, ports: tuple[int, ...]) -> Config:
             *(listeners.inbound(port, rules) for port in ports),
             *(listeners.outbound(stage, GRPC) for stage in stages),
         ],
-        [*(clusters.local(port, port == GRPC) for port in ports), *_subsets(stages)],
+        [*(clusters.local(port, port == GRPC) for port in ports), *_called(policies, stages)],
     )
 
 
-def _subsets(stages: list[Upstream]) -> Iterator[Config]:
+def _called(policies: Policies, stages: list[Upstream]) -> Iterator[Config]:
     for stage in stages:
-        for subset in stage.subsets:
-            yield clusters.remote(stage, GRPC, subset, NAMESPACE)
+        if not stage.routes:
+            raise PolicyError(f"no VirtualService says how {stage.host} is called")
+        for host in stage.hosts():
+            yield clusters.remote(policies.upstream(host), GRPC, NAMESPACE)
 
 
 def bootstrap(name: str, served: list[Config], called: list[Config]) -> Config:

@@ -53,6 +53,17 @@ class Mesh:
             return 0.0
         return found.get(f"triptych_{stage}_request_duration_seconds_count", 0.0)
 
+    def replicas(self, stage: str) -> float:
+        """How many replicas of a stage the gateway has windows for."""
+        found = httpx.get(f"http://{self.address('gateway')}:9100/metrics", timeout=TIMEOUT).text
+        return next(
+            sample.value
+            for family in text_string_to_metric_families(found)
+            for sample in family.samples
+            if sample.name == "triptych_gateway_stage_replicas"
+            and sample.labels == {"stage": stage}
+        )
+
     def call(self, name: str, path: str, context: ssl.SSLContext) -> httpx.Response:
         """An empty call to a service's proxy, from outside of the mesh."""
         url = f"https://{self.address(name)}:{INBOUND[GRPC]}{path}"

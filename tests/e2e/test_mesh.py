@@ -156,6 +156,21 @@ async def test_replicas_share_the_work(mesh: Mesh, report: Report) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_the_gateway_has_a_window_for_each_replica(stage: str, mesh: Mesh) -> None:
+    assert mesh.replicas(stage) == len(REPLICAS[stage])
+
+
+async def test_windows_follow_the_replicas_that_there_are(mesh: Mesh, report: Report) -> None:
+    _, second = REPLICAS["postprocess"]
+    async with steady(Load(mesh.project.url("ingress", 8080))) as load:
+        for command, expected in (("stop", 1), ("start", 2)):
+            await asyncio.to_thread(mesh.project.compose, command, second, f"{second}-proxy")
+            seconds = await _has_windows(mesh, "postprocess", expected)
+            report(f"windows      for {expected} of postprocess {seconds:.1f} s after {command}")
+    assert not load.failures(), load.failures()[:3]
+
+
+@pytest.mark.parametrize("stage", STAGES)
 async def test_a_replica_that_is_killed_fails_no_request(
     stage: str, mesh: Mesh, report: Report
 ) -> None:
@@ -173,6 +188,16 @@ async def test_a_replica_that_is_killed_fails_no_request(
     )
     assert not load.failures(), load.failures()[:3]
     assert load.requests
+
+
+async def _has_windows(mesh: Mesh, stage: str, expected: int) -> float:
+    """Seconds until the gateway counts so many replicas."""
+    started = time.monotonic()
+    while time.monotonic() < started + PATIENCE:
+        if await asyncio.to_thread(mesh.replicas, stage) == expected:
+            return time.monotonic() - started
+        await asyncio.sleep(INTERVAL)
+    pytest.fail(f"the gateway does not count {expected} replicas of {stage}")
 
 
 async def _has_traffic(mesh: Mesh, name: str) -> float:

@@ -5,17 +5,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.k8s.cluster import Cluster, containers, pod, server
+from tests.k8s.rendering import Components
 
 Break = Callable[[Cluster], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """How something is broken, and a piece of what must be said about it."""
+    """How something is broken, a piece of what must be said about it, and what it is seeded into.
+
+    That is the production overlay, or the base with these components.
+    """
 
     name: str
     seed: Break
     said: str
+    components: Components = ()
 
 
 def _pod(field: str, value: Any) -> Break:
@@ -26,11 +31,11 @@ def _server(service: str, change: Callable[[Any], None]) -> Break:
     return lambda cluster: change(server(cluster.named("Deployment", service)))
 
 
-def _spec(kind: str, name: str, change: Callable[[Any], None]) -> Break:
+def spec(kind: str, name: str, change: Callable[[Any], None]) -> Break:
     return lambda cluster: change(cluster.named(kind, name)["spec"])
 
 
-def _without(kind: str, name: str) -> Break:
+def without(kind: str, name: str) -> Break:
     def seed(cluster: Cluster) -> None:
         found = cluster.named(kind, name)
         objects: Any = cluster.objects
@@ -39,7 +44,7 @@ def _without(kind: str, name: str) -> Break:
     return seed
 
 
-def _setting(key: str, value: str) -> Break:
+def setting(key: str, value: str) -> Break:
     def seed(cluster: Cluster) -> None:
         for one in cluster.of("ConfigMap"):
             if one["metadata"]["name"].startswith("gateway-settings-"):
@@ -60,18 +65,18 @@ def _rule(change: Callable[[Any], None]) -> Break:
 
 
 def _trigger(**fields: Any) -> Break:
-    return _spec("ScaledObject", "encoder", lambda spec: spec["triggers"][0].update(fields))
+    return spec("ScaledObject", "encoder", lambda it: it["triggers"][0].update(fields))
 
 
 def _http(name: str, number: int, change: Callable[[Any], None]) -> Break:
-    return _spec("VirtualService", name, lambda spec: change(spec["http"][number]))
+    return spec("VirtualService", name, lambda it: change(it["http"][number]))
 
 
 def _operation(field: str, value: Any) -> Break:
-    return _spec(
+    return spec(
         "AuthorizationPolicy",
         "encoder",
-        lambda spec: spec["rules"][0]["to"][0]["operation"].update({field: value}),
+        lambda it: it["rules"][0]["to"][0]["operation"].update({field: value}),
     )
 
 
@@ -111,12 +116,12 @@ FAULTS: Final = (
     # references
     Fault(
         "wrong port",
-        _spec("Service", "encoder", lambda spec: spec["ports"][0].update(targetPort="http2")),
+        spec("Service", "encoder", lambda it: it["ports"][0].update(targetPort="http2")),
         "port http2 is nobody's",
     ),
     Fault(
         "selector of nothing",
-        _spec("Service", "tokenizer", lambda spec: spec["selector"].update(app="tokenizer")),
+        spec("Service", "tokenizer", lambda it: it["selector"].update(app="tokenizer")),
         "selects nothing",
     ),
     Fault(
@@ -124,15 +129,15 @@ FAULTS: Final = (
         _server("gateway", lambda one: one["envFrom"][0].update(configMapRef={"name": "settings"})),
         "no ConfigMap settings",
     ),
-    Fault("no such setting", _setting("TRIPTYCH_GATHERING_WINDOW", "9"), "is no setting"),
+    Fault("no such setting", setting("TRIPTYCH_GATHERING_WINDOW", "9"), "is no setting"),
     Fault(
         "setting out of bounds",
-        _setting("TRIPTYCH_STAGES_RESOLVE_INTERVAL", "0"),
+        setting("TRIPTYCH_STAGES_RESOLVE_INTERVAL", "0"),
         "below its minimum",
     ),
     Fault(
         "stage that is nowhere",
-        _setting("TRIPTYCH_STAGES_ENCODER", "encoders-mesh:50051"),
+        setting("TRIPTYCH_STAGES_ENCODER", "encoders-mesh:50051"),
         "no Service encoders-mesh",
     ),
     Fault(
@@ -140,22 +145,22 @@ FAULTS: Final = (
         _server("gateway", lambda one: one.update(image="triptych/gateway:1")),
         "image triptych/gateway:1",
     ),
-    Fault("no budget", _without("PodDisruptionBudget", "encoder"), "no PodDisruptionBudget"),
+    Fault("no budget", without("PodDisruptionBudget", "encoder"), "no PodDisruptionBudget"),
     # network policies
-    Fault("no default deny", _without("NetworkPolicy", "default-deny"), "denied by default"),
-    Fault("stages shut", _without("NetworkPolicy", "stages"), "nobody may reach port grpc"),
-    Fault("no names", _without("NetworkPolicy", "dns"), "ask for names"),
+    Fault("no default deny", without("NetworkPolicy", "default-deny"), "denied by default"),
+    Fault("stages shut", without("NetworkPolicy", "stages"), "nobody may reach port grpc"),
+    Fault("no names", without("NetworkPolicy", "dns"), "ask for names"),
     # mesh
     Fault(
         "callers without identity",
-        _spec("PeerAuthentication", "default", lambda spec: spec["mtls"].update(mode="PERMISSIVE")),
+        spec("PeerAuthentication", "default", lambda it: it["mtls"].update(mode="PERMISSIVE")),
         "PERMISSIVE",
     ),
     Fault("all methods", _operation("paths", ["/*"]), "methods are"),
-    Fault("unguarded service", _without("AuthorizationPolicy", "postprocess"), "no Authorization"),
+    Fault("unguarded service", without("AuthorizationPolicy", "postprocess"), "no Authorization"),
     Fault(
         "typo in a definition's field",
-        _spec("DestinationRule", "encoder", lambda spec: spec.update(trafficPolcy={})),
+        spec("DestinationRule", "encoder", lambda it: it.update(trafficPolcy={})),
         "trafficPolcy",
     ),
     Fault(
@@ -164,9 +169,9 @@ FAULTS: Final = (
         "is repeated by the mesh",
     ),
     Fault(
-        "subset that is none",
-        _http("encoder", 1, lambda route: route["route"][0]["destination"].update(subset="v2")),
-        "no such subset",
+        "host that is none",
+        _http("encoder", 1, lambda route: route["route"][0]["destination"].update(host="none")),
+        "no such Service",
     ),
     Fault(
         "weights that are not all",
@@ -176,7 +181,7 @@ FAULTS: Final = (
     Fault("short timeout", _http("encoder", 1, lambda route: route.update(timeout="30s")), "ends"),
     Fault(
         "way in that is not admitted",
-        _spec("Gateway", "triptych", lambda spec: spec.pop("infrastructure")),
+        spec("Gateway", "triptych", lambda it: it.pop("infrastructure")),
         "admits none of its pods",
     ),
     # monitoring and scaling
@@ -194,12 +199,12 @@ FAULTS: Final = (
     Fault("average of the wrong thing", _trigger(metricType="Value"), "grows with the replicas"),
     Fault(
         "two in command",
-        _spec("Deployment", "encoder", lambda spec: spec.update(replicas=3)),
+        spec("Deployment", "encoder", lambda it: it.update(replicas=3)),
         "sets the replicas",
     ),
     Fault(
         "target that is none",
-        _spec("ScaledObject", "encoder", lambda spec: spec["scaleTargetRef"].update(name="enc")),
+        spec("ScaledObject", "encoder", lambda it: it["scaleTargetRef"].update(name="enc")),
         "no Deployment enc",
     ),
 )

@@ -73,9 +73,14 @@ def combinations() -> Iterator[Components]:
             *((mesh,) if mesh else ()),
             *(("network-policies",) if policies else ()),
             *(("network-policies/object-store",) if policies and store else ()),
+            *(("istio/object-store",) if mesh == "istio/sidecar" and store else ()),
             *(("autoscaling",) if scaling else ()),
             *(("autoscaling/gpu",) if scaling and gpu else ()),
             *(("monitoring",) if monitoring else ()),
+            *(("monitoring/istio",) if monitoring and mesh else ()),
         )
+    for mesh in MESHES:
+        yield (mesh, "istio/traces")
+        yield (mesh, "istio/traces", "network-policies", "network-policies/traces")
     for mesh, trial, gpu in itertools.product(MESHES, TRIALS, (False, True)):
         yield (mesh, *trial, *(("gpu",) if gpu else ()), "network-policies", "autoscaling")

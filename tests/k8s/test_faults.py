@@ -9,19 +9,28 @@ from tests.k8s.checks import all as checks
 from tests.k8s.checks import metrics, references
 from tests.k8s.cluster import Cluster
 from tests.k8s.faults import FAULTS, Fault
-from tests.k8s.rendering import overlay
+from tests.k8s.faults_of_components import MORE_FAULTS
+from tests.k8s.rendering import Components, combined, overlay
 
 NEWEST = schemas.VERSIONS[-1:]
+ALL = (*FAULTS, *MORE_FAULTS)
 
 
-def found(cluster: Cluster, folder: Path, exported: frozenset[str]) -> list[str]:
-    """Everything that any check says; what is as in the overlay needs no second look by schemas."""
-    present = overlay("production").objects
+def whole(components: Components) -> Cluster:
+    """What faults are seeded into."""
+    return combined(components) if components else overlay("production")
+
+
+def found(
+    cluster: Cluster, components: Components, folder: Path, exported: frozenset[str]
+) -> list[str]:
+    """Everything that any check says; what is as it was needs no second look by schemas."""
+    present = whole(components).objects
     changed = Cluster([one for one in cluster.objects if one not in present])
     return [
         *schemas.problems(changed, folder, NEWEST),
         *checks.problems(cluster),
-        *references.digests(cluster),
+        *(() if components else references.digests(cluster)),
         *metrics.names(cluster, exported),
         *metrics.syntax(changed),
     ]
@@ -29,13 +38,14 @@ def found(cluster: Cluster, folder: Path, exported: frozenset[str]) -> list[str]
 
 def test_there_is_nothing_to_find(schema_folder: Path, exported: frozenset[str]) -> None:
     production = overlay("production")
-    assert found(production, schema_folder, exported) == []
     assert list(schemas.problems(production, schema_folder, NEWEST)) == []
+    for components in {fault.components for fault in ALL}:
+        assert found(whole(components), components, schema_folder, exported) == []
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", ALL, ids=lambda fault: fault.name)
 def test_a_fault_is_found(fault: Fault, schema_folder: Path, exported: frozenset[str]) -> None:
-    broken = overlay("production").copy()
+    broken = whole(fault.components).copy()
     fault.seed(broken)
-    said = found(broken, schema_folder, exported)
+    said = found(broken, fault.components, schema_folder, exported)
     assert any(fault.said.lower() in one.lower() for one in said), said

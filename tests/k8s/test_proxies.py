@@ -79,12 +79,12 @@ def test_weights_headers_and_copies_are_the_routes_own() -> None:
         one["name"]: one["weight"] for one in routes[2]["route"]["weighted_clusters"]["clusters"]
     }
     assert weights == {
-        "outbound|50051|stable|postprocess-mesh": 90,
-        "outbound|50051|canary|postprocess-mesh": 10,
+        "outbound|50051||postprocess-mesh": 90,
+        "outbound|50051||postprocess-canary": 10,
     }
     routes = manager(gateway, "tokenizer-mesh")["route_config"]["virtual_hosts"][0]["routes"]
     (mirror,) = routes[-1]["route"]["request_mirror_policies"]
-    assert mirror["cluster"] == "outbound|50051|canary|tokenizer-mesh"
+    assert mirror["cluster"] == "outbound|50051||tokenizer-canary"
     share = mirror["runtime_fraction"]["default_value"]
     assert share == {"numerator": 100_000, "denominator": "MILLION"}
 
@@ -94,7 +94,7 @@ def test_traffic_is_that_of_the_destination_rule() -> None:
     traffic = objects.named("DestinationRule", "encoder")["spec"]["trafficPolicy"]
     traffic["outlierDetection"]["maxEjectionPercent"] = 30
     traffic["connectionPool"]["http"]["http2MaxRequests"] = 7
-    found = cluster_of(made(objects)["gateway"], "outbound|50051|stable|encoder-mesh")
+    found = cluster_of(made(objects)["gateway"], "outbound|50051||encoder-mesh")
     assert found["lb_policy"] == "LEAST_REQUEST"
     assert found["outlier_detection"]["max_ejection_percent"] == 30
     assert found["circuit_breakers"]["thresholds"][0]["max_requests"] == 7

@@ -55,7 +55,7 @@ def analyzed(model: Bundle, chunks: Sequence[Chunk]) -> Analyzed:
 
 def usage(chunks: Sequence[Chunk]) -> Usage:
     """Tokens of all chunks' inputs."""
-    parts = [chunk.usage() for chunk in chunks]
+    parts = [chunk.spent() for chunk in chunks]
     return Usage(
         join([part.total_tokens for part in parts]), join([part.kept_tokens for part in parts])
     )
@@ -80,7 +80,7 @@ def tokens(model: Bundle, parts: Sequence[TokenizeResult]) -> Tokens:
         offsets=_join_present([part.offsets for part in parts]),
         special_tokens_mask=_join_present([part.special_tokens_mask for part in parts]),
         errors=_shifted([part.errors for part in parts], sizes),
-        timing=Timing(tokenize=max(part.time.compute for part in parts)),
+        timing=Timing(tokenize=max(part.times[0].compute for part in parts)),
     )
 
 
@@ -91,14 +91,14 @@ def detokenized(model: Bundle, parts: Sequence[DetokenizeResult]) -> Detokenized
         model,
         [text for part in parts for text in part.texts],
         _shifted([part.errors for part in parts], sizes),
-        Timing(tokenize=max(part.time.compute for part in parts)),
+        Timing(tokenize=max(part.times[0].compute for part in parts)),
     )
 
 
 def _results(chunks: Sequence[Chunk]) -> list[TaskResult]:
     """The results of all tasks."""
     starts = _starts([chunk.size for chunk in chunks])
-    tasks = zip(*(chunk.results for chunk in chunks), strict=True)
+    tasks = zip(*(chunk.results or () for chunk in chunks), strict=True)
     return [join_results(parts, starts) for parts in tasks]
 
 

@@ -10,8 +10,9 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 from triptych_bundles.manifest import Bundle, pooled_output
-from triptych_gateway.admission import Admission, estimate_tokens
-from triptych_gateway.cutting import cut
+from triptych_gateway.admission import Admission
+from triptych_gateway.cutting import cut, estimate_tokens
+from triptych_gateway.entries import Window
 from triptych_gateway.matching import compare, rank_pairs, rank_vectors
 from triptych_gateway.merging import analyzed, detokenized, tokens
 from triptych_gateway.models.catalog import Catalog
@@ -58,9 +59,19 @@ class Pipeline:
     ) -> None:
         self.catalog = catalog
         self._stages = stages
-        self._passage = Passage(stages, calls)
+        window = Window(limits.window_calls, limits.window_tokens, limits.call_tokens)
+        self._passage = Passage(stages, calls, window)
         self._admission = admission
         self._limits = limits
+
+    @property
+    def pending_tokens(self) -> int:
+        """Tokens, by estimate, of what waits to go to the stages."""
+        return self._passage.cohorts.pending_weight
+
+    async def stop(self) -> None:
+        """Cancel what is on its way."""
+        await self._passage.cohorts.stop()
 
     def unready(self) -> Sequence[str]:
         """Models and stages that are missing."""
@@ -125,7 +136,7 @@ class Pipeline:
             self._passage.tokenize(model, text, part, origin)
             for part in self._cut(inputs, Plan(model, ()))
         ]
-        return tokens(model, [result for result, _ in await self._admitted(work, 0, origin)])
+        return tokens(model, await self._admitted(work, 0, origin))
 
     async def detokenize(
         self,

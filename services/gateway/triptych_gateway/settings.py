@@ -35,6 +35,13 @@ class Stages:
     tokenizer: tuple[str, ...] = setting(("127.0.0.1:50051",), "Tokenizer replicas.")
     encoder: tuple[str, ...] = setting(("127.0.0.1:50052",), "Encoder replicas.")
     postprocess: tuple[str, ...] = setting(("127.0.0.1:50053",), "Postprocess replicas.")
+    tokenizer_pods: tuple[str, ...] = setting(
+        (),
+        "Name with an address for each pod, where a mesh has one address for all tokenizers: what"
+        " may be in flight there is by their number. Empty: an address is one replica.",
+    )
+    encoder_pods: tuple[str, ...] = setting((), "The same for the encoders.")
+    postprocess_pods: tuple[str, ...] = setting((), "The same for postprocess.")
     resolve_interval: float = setting(
         5.0, "Seconds between look-ups of the names.", minimum=0.1, maximum=300
     )
@@ -66,17 +73,19 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    """How requests share stage calls. What does not fit the window waits and shares the next."""
+    """How requests go through the stages together, and share their calls."""
 
-    window_calls: int = setting(16, "Calls in flight per encoder replica.", minimum=1)
-    window_tokens: int = setting(32768, "Tokens in flight per encoder replica.", minimum=16)
-    call_tokens: int = setting(2048, "Tokens after which an encoder call is full.", minimum=16)
-    light_window_calls: int = setting(
-        2,
-        "Calls in flight per tokenizer or postprocess replica; while one is less than half full, it"
-        " is the only one.",
+    window_calls: int = setting(
+        3,
+        "Cohorts of requests per encoder replica, on their way to it or in it; beyond that only"
+        " full ones go.",
         minimum=1,
     )
+    window_tokens: int = setting(32768, "Tokens on their way per encoder replica.", minimum=16)
+    call_tokens: int = setting(
+        4096, "Tokens, by estimate, after which a cohort is full.", minimum=16
+    )
+    stage_calls: int = setting(16, "Calls in flight per replica of a stage.", minimum=1)
     tokenizer_call_characters: int = setting(
         65_536, "Characters after which a tokenizer call is full.", minimum=1024
     )

@@ -1,5 +1,6 @@
 """Metrics of the gateway."""
 
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import Counter, Histogram
@@ -43,6 +44,13 @@ class GatewayMetrics(Metrics):
         self._retries = self.counter(
             "stage_retries", "Calls that failed with their replica.", ("stage", "outcome")
         )
+        self._replicas = self.gauge(
+            "stage_replicas", "Replicas that serve, as this gateway counts them.", None, ("stage",)
+        )
+
+    def count_replicas(self, stage: str, read: Callable[[], int]) -> None:
+        """Tell a stage's replicas from `read` at every scrape."""
+        self._replicas.labels(stage).set_function(read)
 
     def stage(self, name: str) -> StageMetrics:
         """Those of one stage."""

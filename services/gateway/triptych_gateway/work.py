@@ -1,6 +1,7 @@
 """What travels between the pipeline and the stages, apart from any transport.
 
-Each work is one request's part of a stage call; each result is its part of the answer.
+Each work is its entry's part of a stage call; each result is its part of the answer, with a time
+for each of the entry's callers.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych_gateway.columns import split
 from triptych_gateway.tasks import Input, TaskResult
 from triptych_servicekit.errors import TriptychError
 
 Ints = NDArray[np.int32]
 Arrays = tuple[NDArray[Any], ...]
 Errors = Mapping[int, TriptychError]
+Times = Sequence["StageTime"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +51,21 @@ class Layout:
 
     def without(self, sequences: Collection[int]) -> "Layout":
         """The layout of the other sequences."""
-        if not sequences:
-            return self
-        keep = np.ones(len(self.lengths), bool)
-        keep[list(sequences)] = False
-        tokens = np.repeat(keep, self.lengths)
+        keep, tokens = _others(self.lengths, sequences)
         return Layout(
             self.lengths[keep],
             self.offsets[tokens],
             self.word_ids[tokens],
             self.special_tokens_mask[tokens],
         )
+
+    def split(self, sequences: Sequence[int], tokens: Sequence[int]) -> "list[Layout]":
+        """Layouts of so many sequences each, which have so many tokens."""
+        columns = (self.offsets, self.word_ids, self.special_tokens_mask)
+        parts = zip(
+            split(self.lengths, sequences), *(split(one, tokens) for one in columns), strict=True
+        )
+        return [Layout(*part) for part in parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ class TokenizeResult:
     total_tokens: Ints
     kept_tokens: Ints
     errors: Errors
-    time: StageTime
+    times: Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ class DetokenizeResult:
 
     texts: Sequence[str]
     errors: Errors
-    time: StageTime
+    times: Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,12 @@ class EncodeWork:
     input_ids: Ints
     lengths: Ints
     token_type_ids: Ints | None
+
+    def without(self, sequences: Collection[int]) -> "EncodeWork":
+        """The other sequences."""
+        keep, tokens = _others(self.lengths, sequences)
+        types = None if self.token_type_ids is None else self.token_type_ids[tokens]
+        return EncodeWork(self.input_ids[tokens], self.lengths[keep], types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +129,7 @@ class EncodeResult:
 
     arrays: Arrays
     errors: Errors
-    time: StageTime
+    times: Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +147,7 @@ class AnswerResult:
 
     results: Sequence[TaskResult]
     errors: Errors
-    time: StageTime
+    times: Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +165,7 @@ class RowsResult:
 
     rows: NDArray[Any]
     errors: Errors
-    time: StageTime
+    times: Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,4 +186,13 @@ class RankResult:
     document_index: Ints
     scores: NDArray[np.float32]
     error: TriptychError | None
-    time: StageTime
+    times: Times
+
+
+def _others(
+    lengths: Ints, sequences: Collection[int]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Masks [S] and [T] of the sequences that are not among these, and of their tokens."""
+    keep = np.ones(len(lengths), bool)
+    keep[list(sequences)] = False
+    return keep, np.repeat(keep, lengths)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.k8s.checks import mesh, metrics, network, pods, references, scaling
+from tests.k8s.checks import mesh, metrics, network, pods, references, routes, scaling
 from tests.k8s.cluster import Cluster
 
 Check = Callable[[Cluster], Iterator[str]]
@@ -28,16 +28,20 @@ CHECKS: Final[tuple[Check, ...]] = (
     mesh.encryption,
     mesh.authorization,
     mesh.waypoints,
-    mesh.routes,
-    mesh.patience,
-    mesh.balancing,
     mesh.proxies,
     mesh.ingress,
+    mesh.outside,
+    routes.kinds,
+    routes.destinations,
+    routes.patience,
+    routes.balancing,
+    routes.counting,
     scaling.autoscalers,
     scaling.cpu,
     scaling.arithmetic,
     scaling.monitors,
     metrics.runbooks,
+    metrics.labels,
 )
 
 

@@ -1,4 +1,4 @@
-"""The mesh: strict identities, methods by name, and routes that lead to pods."""
+"""The mesh: strict identities, methods by name, a way in; what it takes in and lets out."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -6,11 +6,11 @@ from typing import Any, Final
 import yaml
 
 from tests.k8s.checks.pods import CONTRACT
-from tests.k8s.cluster import Cluster, Object, name_of, server, service_name
+from tests.k8s.checks.routes import called, in_mesh, is_of_a_stage, stage_routes
+from tests.k8s.cluster import Cluster, Object, name_of
 from triptych_gateway.settings import Requests
 
 HEALTH_METHODS: Final = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch")
-HEALTH_PREFIX: Final = "/grpc.health.v1.Health/"
 # Who calls whom: by service account, which for the way in is the one that Istio makes.
 CALLERS: Final = {
     "gateway": "triptych-istio",
@@ -24,11 +24,6 @@ def methods(name: str) -> list[str]:
     """The paths of a service's methods, health included."""
     service = CONTRACT[name]
     return [*(f"/{service.full_name}/{one.name}" for one in service.methods), *HEALTH_METHODS]
-
-
-def in_mesh(cluster: Cluster) -> bool:
-    """Whether a mesh is among the components."""
-    return bool(cluster.of("PeerAuthentication"))
 
 
 def encryption(cluster: Cluster) -> Iterator[str]:
@@ -87,14 +82,17 @@ def _applies(cluster: Cluster, policy: Object, name: str) -> Iterator[str]:
 
 
 def waypoints(cluster: Cluster) -> Iterator[str]:
-    """Every Service that the way in calls is judged at the waypoint; what is not is denied."""
+    """Every Service that anybody calls is judged at the waypoint; what is not is denied."""
     if not cluster.has("Gateway", "waypoint"):
         return
     policies = cluster.of("AuthorizationPolicy")
     targets = {(it["kind"], it["name"]) for one in policies for it in _targets(one)}
     if ("Gateway", "waypoint") not in targets:
         yield "Gateway/waypoint: nothing is denied by default"
-    for route in cluster.of("HTTPRoute", "GRPCRoute"):
+    for name in (name for route in stage_routes(cluster) for name in called(route)):
+        if ("Service", name) not in targets:
+            yield f"Service/{name}: no AuthorizationPolicy at the waypoint"
+    for route in _ways_in(cluster):
         for name in (way["name"] for rule in route["spec"]["rules"] for way in _ways(rule)):
             labels = cluster.named("Service", name)["metadata"]["labels"]
             if labels.get("istio.io/ingress-use-waypoint") != "true":
@@ -103,88 +101,16 @@ def waypoints(cluster: Cluster) -> Iterator[str]:
                 yield f"Service/{name}: no AuthorizationPolicy at the waypoint"
 
 
+def _ways_in(cluster: Cluster) -> list[Object]:
+    return [one for one in cluster.of("HTTPRoute", "GRPCRoute") if not is_of_a_stage(one)]
+
+
 def _targets(policy: Object) -> list[Any]:
     return list(policy["spec"].get("targetRefs", []))
 
 
 def _ways(rule: Any) -> list[Any]:
     return list(rule.get("backendRefs", []))
-
-
-def routes(cluster: Cluster) -> Iterator[str]:
-    """Routes of known hosts, to subsets that pods are in, with weights that are all of it."""
-    for one in cluster.of("VirtualService"):
-        for host in one["spec"]["hosts"]:
-            if not cluster.has("Service", host):
-                yield f"{name_of(one)}: no Service {host}"
-        for route in one["spec"]["http"]:
-            weights = [way.get("weight", 100) for way in route["route"]]
-            if sum(weights) != 100:
-                yield f"{name_of(one)}: weights are {weights}"
-            ways = [way["destination"] for way in route["route"]]
-            for way in (*ways, *([route["mirror"]] if "mirror" in route else [])):
-                yield from _leads(cluster, one, way)
-    for one in cluster.of("DestinationRule"):
-        if not cluster.has("Service", one["spec"]["host"]):
-            yield f"{name_of(one)}: no Service {one['spec']['host']}"
-
-
-def _leads(cluster: Cluster, route: Object, way: Any) -> Iterator[str]:
-    place = f"{name_of(route)}: {way['host']}/{way['subset']}"
-    if not cluster.has("Service", way["host"]):
-        yield f"{place}: no such Service"
-        return
-    found = [
-        subset["labels"]
-        for rule in cluster.of("DestinationRule")
-        for subset in rule["spec"].get("subsets", [])
-        if (rule["spec"]["host"], subset["name"]) == (way["host"], way["subset"])
-    ]
-    if len(found) != 1:
-        yield f"{place}: no such subset"
-        return
-    selector = cluster.named("Service", way["host"])["spec"]["selector"]
-    if not cluster.selected(selector | found[0]):
-        yield f"{place}: no pods"
-
-
-def patience(cluster: Cluster) -> Iterator[str]:
-    """The mesh repeats nothing, outwaits the gateway, and ends watches before a pod stops."""
-    for one in cluster.of("VirtualService"):
-        for route in one["spec"]["http"]:
-            timeout = float(route.get("timeout", "0s").removesuffix("s"))
-            if route.get("retries") != {"attempts": 0}:
-                yield f"{name_of(one)}: {route['name']} is repeated by the mesh"
-            if route["name"] == "health":
-                if not 0 < timeout < _shortest_pause(cluster):
-                    yield f"{name_of(one)}: a watch may outlive its pod's place"
-            elif timeout <= Requests().timeout:
-                yield f"{name_of(one)}: {route['name']} ends before its caller's time is over"
-        first = one["spec"]["http"][0]
-        if first.get("match") != [{"uri": {"prefix": HEALTH_PREFIX}}]:
-            yield f"{name_of(one)}: health has no route of its own"
-
-
-def _shortest_pause(cluster: Cluster) -> float:
-    return min(
-        float(server(one)["lifecycle"]["preStop"]["sleep"]["seconds"]) for one in cluster.workloads
-    )
-
-
-def balancing(cluster: Cluster) -> Iterator[str]:
-    """Every service is balanced by load, with limits, and without pods that fail."""
-    for name in {service_name(one) for one in cluster.workloads} if in_mesh(cluster) else ():
-        if not cluster.has("DestinationRule", name):
-            yield f"DestinationRule/{name}: missing"
-            continue
-        rule = cluster.named("DestinationRule", name)
-        policy = rule["spec"]["trafficPolicy"]
-        if policy["loadBalancer"] != {"simple": "LEAST_REQUEST"}:
-            yield f"{name_of(rule)}: not balanced by load"
-        if policy["outlierDetection"].get("maxEjectionPercent", 10) > 50:
-            yield f"{name_of(rule)}: may eject more than half"
-        if "http2MaxRequests" not in policy["connectionPool"]["http"]:
-            yield f"{name_of(rule)}: no limit of requests"
 
 
 def proxies(cluster: Cluster) -> Iterator[str]:
@@ -202,7 +128,7 @@ def proxies(cluster: Cluster) -> Iterator[str]:
 
 def ingress(cluster: Cluster) -> Iterator[str]:
     """The way in ends at the gateway's Services, at ports that they have."""
-    for one in cluster.of("HTTPRoute", "GRPCRoute"):
+    for one in _ways_in(cluster):
         for parent in one["spec"]["parentRefs"]:
             listeners = cluster.named("Gateway", parent["name"])["spec"]["listeners"]
             if parent["sectionName"] not in {listener["name"] for listener in listeners}:
@@ -218,3 +144,18 @@ def ingress(cluster: Cluster) -> Iterator[str]:
                 service = cluster.named("Service", way["name"])
                 if way["port"] not in {port["port"] for port in service["spec"]["ports"]}:
                     yield f"{name_of(one)}: no port {way['port']}"
+
+
+def outside(cluster: Cluster) -> Iterator[str]:
+    """Proxies know what is called beyond the namespace: the bucket's region, the collector."""
+    for one in cluster.of("ServiceEntry"):
+        stores = [it["data"] for it in cluster.of("ConfigMap") if "MODELS_SOURCE" in it["data"]]
+        for region in (store["RCLONE_CONFIG_STORE_REGION"] for store in stores):
+            if f"s3.{region}.amazonaws.com" not in one["spec"]["hosts"]:
+                yield f"{name_of(one)}: does not know the store of {region}"
+    if any("providers" in it for one in cluster.of("Telemetry") for it in one["spec"]["tracing"]):
+        for one in cluster.of("Sidecar"):
+            if not any(it.startswith("observability/") for it in one["spec"]["egress"][0]["hosts"]):
+                yield f"{name_of(one)}: does not know the collector"
+        if cluster.of("NetworkPolicy") and not cluster.has("NetworkPolicy", "traces"):
+            yield "NetworkPolicy: spans do not get out"

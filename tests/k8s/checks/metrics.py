@@ -1,5 +1,6 @@
 """Expressions: of metrics that a platform exports or a rule records, read by Prometheus itself."""
 
+import json
 import re
 import subprocess
 import tempfile
@@ -11,9 +12,13 @@ import yaml
 
 from tests.k8s.cluster import Cluster, name_of
 
-NAME: Final = re.compile(r"\b(?:triptych|istio)[_:][\w:]*(?:\|\w+)*")
-# Not ours: Istio's own metric, for refusals.
-FOREIGN: Final = {"istio_requests_total"}
+NAME: Final = re.compile(r"\b(?:triptych|istio|process)[_:][\w:]*(?:\|\w+)*")
+# Not ours: Istio's own metric, for refusals. It is there where a PodMonitor keeps it.
+FOREIGN: Final = "istio_requests_total"
+# What Grafana puts in the place of its variables.
+VARIABLES: Final = {"$__rate_interval": "5m", "$namespace": ".*"}
+# Labels that are a scrape's and not a metric's, in what an expression selects by.
+LABEL: Final = re.compile(r"\b(pool|track)[!=]~?\"")
 GUIDE: Final = Path(__file__).parents[3] / "docs/kubernetes.md"
 
 
@@ -26,6 +31,27 @@ def expressions(cluster: Cluster) -> Iterator[tuple[str, str]]:
     for one in cluster.of("ScaledObject"):
         for trigger in one["spec"]["triggers"]:
             yield f"{name_of(one)}: {trigger['name']}", trigger["metadata"]["query"]
+    for one in dashboards(cluster):
+        for panel in (it for it in one["panels"] if it["type"] != "row"):
+            for target in panel["targets"]:
+                yield f"Dashboard/{one['uid']}: {panel['title']}", substituted(target["expr"])
+
+
+def dashboards(cluster: Cluster) -> list[Any]:
+    """What Grafana's sidecar would take."""
+    return [
+        json.loads(content)
+        for one in cluster.of("ConfigMap")
+        if one["metadata"].get("labels", {}).get("grafana_dashboard") == "1"
+        for content in one["data"].values()
+    ]
+
+
+def substituted(expression: str) -> str:
+    """A panel's expression as Prometheus gets it."""
+    for variable, value in VARIABLES.items():
+        expression = expression.replace(variable, value)
+    return expression
 
 
 def recorded(cluster: Cluster) -> set[str]:
@@ -41,12 +67,38 @@ def recorded(cluster: Cluster) -> set[str]:
 
 def names(cluster: Cluster, exported: Set[str]) -> Iterator[str]:
     """Metrics that nobody has."""
-    known = exported | recorded(cluster) | FOREIGN
+    known = exported | recorded(cluster) | set(_kept(cluster))
     for place, expression in expressions(cluster):
         for found in NAME.findall(expression):
             for name in found.split("|"):
                 if name not in known:
                     yield f"{place}: nobody exports {name}"
+
+
+def _kept(cluster: Cluster) -> Iterator[str]:
+    for one in cluster.of("PodMonitor"):
+        for rule in (it for to in endpoints(one) for it in to.get("metricRelabelings", [])):
+            if rule["action"] == "keep" and re.fullmatch(rule["regex"], FOREIGN):
+                yield FOREIGN
+
+
+def endpoints(monitor: Any) -> list[Any]:
+    """What a PodMonitor scrapes of each pod."""
+    return list(monitor["spec"]["podMetricsEndpoints"])
+
+
+def labels(cluster: Cluster) -> Iterator[str]:
+    """Labels that expressions select by are those that scrapes give."""
+    monitors = cluster.of("PodMonitor")
+    given = {
+        rule["targetLabel"]
+        for one in monitors
+        for to in endpoints(one)
+        for rule in to.get("relabelings", [])
+    }
+    for place, expression in expressions(cluster) if monitors else ():
+        for name in set(LABEL.findall(expression)) - given:
+            yield f"{place}: no scrape gives the label {name}"
 
 
 def runbooks(cluster: Cluster) -> Iterator[str]:
@@ -65,12 +117,12 @@ def runbooks(cluster: Cluster) -> Iterator[str]:
 
 
 def rule_files(cluster: Cluster, folder: Path) -> Path:
-    """The rules as Prometheus reads them; queries of autoscalers are rules, too."""
+    """The rules as Prometheus reads them; what autoscalers and dashboards ask are rules, too."""
     groups = [group for one in cluster.of("PrometheusRule") for group in one["spec"]["groups"]]
+    others = [found for found in expressions(cluster) if not found[0].startswith("PrometheusRule")]
     asked: list[dict[str, Any]] = [
-        {"record": f"query:{index}", "expr": trigger["metadata"]["query"]}
-        for one in cluster.of("ScaledObject")
-        for index, trigger in enumerate(one["spec"]["triggers"])
+        {"record": f"query:{index}", "expr": expression}
+        for index, (_, expression) in enumerate(others)
     ]
     file = folder / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": [*groups, {"name": "queries", "rules": asked}]}))
@@ -79,7 +131,7 @@ def rule_files(cluster: Cluster, folder: Path) -> Path:
 
 def syntax(cluster: Cluster) -> Iterator[str]:
     """What Prometheus says against the expressions."""
-    if not cluster.of("PrometheusRule", "ScaledObject"):
+    if not any(True for _ in expressions(cluster)):
         return
     with tempfile.TemporaryDirectory(prefix="triptych-rules-") as folder:
         file = rule_files(cluster, Path(folder))

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from tests.k8s.cluster import Cluster, Object, name_of, pod_labels, ports
 
-# Ports of proxies, which no container here declares.
-PROXY_PORTS: Final = {80, 443, 15008, 15020, 15021, 15090}
+# Ports of proxies and of what they call, which no container here declares.
+PROXY_PORTS: Final = {80, 443, 4317, 15008, 15020, 15021, 15090}
 # Pods that Istio makes for a Gateway carry its name.
 GATEWAY_LABEL: Final = "gateway.networking.k8s.io/gateway-name"
 

@@ -1,8 +1,13 @@
 """Autoscalers: of Deployments that exist, alone in command, with arithmetic that divides once."""
 
 from collections.abc import Iterator
+from typing import Final
 
+from tests.k8s.checks.routes import in_mesh
 from tests.k8s.cluster import Cluster, Object, name_of, ports, server
+
+# The PodMonitor of what Istio adds to pods, whose port is not in the manifests.
+PROXIES: Final = "proxies"
 
 
 def autoscalers(cluster: Cluster) -> Iterator[str]:
@@ -40,7 +45,8 @@ def arithmetic(cluster: Cluster) -> Iterator[str]:
                 yield f"{name_of(one)}: {trigger['name']}: a value that grows with the replicas"
             if trigger["metadata"].get("ignoreNullValues") != "false":
                 yield f"{name_of(one)}: {trigger['name']}: silence passes for rest"
-        if not one["spec"].get("fallback", {}).get("replicas", 0) >= one["spec"]["minReplicaCount"]:
+        rest = one["spec"]["minReplicaCount"]
+        if rest and one["spec"].get("fallback", {}).get("replicas", 0) < rest:
             yield f"{name_of(one)}: no fallback"
         behavior = one["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
         if not behavior["scaleDown"].get("stabilizationWindowSeconds"):
@@ -48,9 +54,13 @@ def arithmetic(cluster: Cluster) -> Iterator[str]:
 
 
 def monitors(cluster: Cluster) -> Iterator[str]:
-    """Every pod is scraped, at a port that it has."""
+    """Every pod is scraped, at a port that it has; a mesh's proxies where there is a mesh."""
     covered: list[Object] = []
     for one in cluster.of("PodMonitor"):
+        if one["metadata"]["name"] == PROXIES:
+            if not in_mesh(cluster):
+                yield f"{name_of(one)}: no pod has a proxy"
+            continue
         found = cluster.selected(one["spec"]["selector"]["matchLabels"])
         covered += found
         for endpoint in one["spec"]["podMetricsEndpoints"]:

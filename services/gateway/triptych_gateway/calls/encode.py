@@ -18,7 +18,7 @@ from triptych_gateway.calls.sharing import (
     stage_times,
     surviving,
 )
-from triptych_gateway.columns import split_rows
+from triptych_gateway.columns import join, split
 from triptych_gateway.work import EncodeResult
 from triptych_servicekit.errors import TriptychError
 from triptych_servicekit.tensors import FLOATS, from_tensor, to_tensor
@@ -46,19 +46,21 @@ class EncodeCall:
             model=types.ModelRef(digest=self.digest),
             sequences=_sequences(entries),
             outputs=map(_spec, self.outputs),
-            contexts=contexts(entries, counts),
+            contexts=contexts(entries),
         )
         response = await invoke(replica.stub.Encode, request, entries)
         errors = split_errors(response.errors, counts)
         rows = surviving(counts, errors)
         arrays = [
-            split_rows(
+            split(
                 _read(tensor),
                 _surviving_tokens(entries, errors) if output == TOKEN_LOGITS_OUTPUT else rows,
             )
             for output, tensor in zip(self.outputs, response.outputs, strict=True)
         ]
-        parts = zip(zip(*arrays, strict=True), errors, stage_times(response.timings), strict=True)
+        parts = zip(
+            zip(*arrays, strict=True), errors, stage_times(response.timings, entries), strict=True
+        )
         return [EncodeResult(*part) for part in parts]
 
 
@@ -82,13 +84,13 @@ def _surviving_tokens(entries: Entries, errors: Sequence[dict[int, TriptychError
 def _sequences(entries: Entries) -> types.SequenceBatch:
     works = [entry.work for entry in entries]
     batch = types.SequenceBatch(
-        lengths=to_tensor(np.concatenate([work.lengths for work in works])),
-        input_ids=to_tensor(np.concatenate([work.input_ids for work in works])),
+        lengths=to_tensor(join([work.lengths for work in works])),
+        input_ids=to_tensor(join([work.input_ids for work in works])),
     )
     if any(work.token_type_ids is not None for work in works):
         columns = [
             np.zeros_like(work.input_ids) if work.token_type_ids is None else work.token_type_ids
             for work in works
         ]
-        batch.token_type_ids.CopyFrom(to_tensor(np.concatenate(columns)))
+        batch.token_type_ids.CopyFrom(to_tensor(join(columns)))
     return batch

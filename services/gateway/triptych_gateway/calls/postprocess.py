@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from triptych.v1 import postprocess_service_pb2 as pb
 from triptych.v1 import types_pb2 as types
 from triptych_gateway.calls.options import (
@@ -22,7 +20,7 @@ from triptych_gateway.calls.sharing import (
     stage_times,
     surviving,
 )
-from triptych_gateway.columns import divide
+from triptych_gateway.columns import divide, join
 from triptych_gateway.tasks import (
     Classes,
     Classify,
@@ -49,7 +47,7 @@ class EmbedCall:
             model=types.ModelRef(digest=self.digest),
             vectors=_arrays(entries)[0],
             options=embed_options(self.task),
-            contexts=contexts(entries, _counts(entries)),
+            contexts=contexts(entries),
         )
         response = await invoke(replica.stub.Embed, request, entries)
         return _divided(response, [_embeddings(response.result)], entries)
@@ -68,7 +66,7 @@ class ClassifyCall:
             model=types.ModelRef(digest=self.digest),
             inputs=_arrays(entries)[0],
             options=classify_options(self.task),
-            contexts=contexts(entries, _counts(entries)),
+            contexts=contexts(entries),
         )
         response = await invoke(replica.stub.Classify, request, entries)
         return _divided(response, [_classes(response.result)], entries)
@@ -88,7 +86,7 @@ class TagCall:
             logits=_arrays(entries)[0],
             sequences=_layout(entries),
             options=tag_options(self.task),
-            contexts=contexts(entries, _counts(entries)),
+            contexts=contexts(entries),
         )
         response = await invoke(replica.stub.TagTokens, request, entries)
         return _divided(response, [_entities(response.result)], entries)
@@ -108,7 +106,7 @@ class AnalyzeCall:
             inputs=_arrays(entries),
             sequences=_layout(entries),
             tasks=[analyze_task(*task) for task in self.tasks],
-            contexts=contexts(entries, _counts(entries)),
+            contexts=contexts(entries),
         )
         response = await invoke(replica.stub.Analyze, request, entries)
         return _divided(response, list(map(_result, response.results)), entries)
@@ -121,7 +119,7 @@ def _counts(entries: Entries) -> list[int]:
 def _arrays(entries: Entries) -> list[types.Tensor]:
     """The arrays of all entries, one tensor for each output of the encoder."""
     columns = zip(*(entry.work.arrays for entry in entries), strict=True)
-    return [to_tensor(np.concatenate(arrays)) for arrays in columns]
+    return [to_tensor(join(arrays)) for arrays in columns]
 
 
 def _layout(entries: Entries) -> types.SequenceBatch | None:
@@ -131,8 +129,7 @@ def _layout(entries: Entries) -> types.SequenceBatch | None:
         return None
     names = ("lengths", "offsets", "word_ids", "special_tokens_mask")
     columns = {
-        name: to_tensor(np.concatenate([getattr(layout, name) for layout in layouts]))
-        for name in names
+        name: to_tensor(join([getattr(layout, name) for layout in layouts])) for name in names
     }
     return types.SequenceBatch(**columns)
 
@@ -143,7 +140,7 @@ def _divided(response: Any, results: Sequence[TaskResult], entries: Entries) -> 
     errors = split_errors(response.errors, counts)
     living = surviving(counts, errors)
     parts = zip(*(divide(result, counts, living) for result in results), strict=True)
-    times = stage_times(response.timings)
+    times = stage_times(response.timings, entries)
     return [AnswerResult(*part) for part in zip(parts, errors, times, strict=True)]
 
 
