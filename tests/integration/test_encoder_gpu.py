@@ -101,6 +101,7 @@ class FailingGpu:
     """A device whose GPU can be made to fail; see Device."""
 
     workers = 2
+    niceness = 0
 
     def __init__(self) -> None:
         self.thread = GpuThread()
