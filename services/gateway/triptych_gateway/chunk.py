@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from triptych_bundles.manifest import TOKEN_LOGITS_OUTPUT
 from triptych_gateway.columns import divide, split, sum_runs
 from triptych_gateway.entries import Callers, Entry
+from triptych_gateway.layout import Layout
 from triptych_gateway.tasks import TaskResult, Timing, Usage
 from triptych_gateway.tasks.results import place
 from triptych_gateway.work import (
+    SEGMENTS,
     AnswerResult,
     AnswerWork,
     Arrays,
     EncodeResult,
     EncodeWork,
     Errors,
-    Layout,
     TokenizeResult,
 )
 from triptych_servicekit.errors import DeadlineExceeded, TriptychError
@@ -55,10 +56,21 @@ class Chunk:
         callers = [caller for entry in entries for caller in entry.callers]
         usage = Usage(tokenized.total_tokens, tokenized.kept_tokens)
         sequences = EncodeWork(tokenized.input_ids, tokenized.lengths, tokenized.token_type_ids)
-        timings = [Timing(queue=entry.held) for entry in entries]
+        timings = [
+            Timing(tokenize=time.compute, queue=entry.held + time.queue)
+            for entry, time in zip(entries, tokenized.times, strict=True)
+        ]
         chunk = cls(callers, usage, timings, sequences=sequences)
-        chunk._fail(tokenized.errors)
+        chunk.fail(tokenized.errors)
         return chunk
+
+    @classmethod
+    def ready(cls, entries: Sequence[Entry[Any, Any]], sequences: EncodeWork) -> "Chunk":
+        """What comes as sequences."""
+        callers = [caller for entry in entries for caller in entry.callers]
+        timings = [Timing(queue=entry.held) for entry in entries]
+        usage = Usage(sequences.lengths, sequences.lengths)
+        return cls(callers, usage, timings, sequences=sequences)
 
     def __len__(self) -> int:
         """Inputs without error."""
@@ -101,7 +113,7 @@ class Chunk:
         self.sequences = self.sequences.without(left)
         if self.layout is not None:
             self.layout = self.layout.without(left)
-        self._fail(dict.fromkeys(left.tolist(), DeadlineExceeded("nobody waits for it")))
+        self.fail(dict.fromkeys(left.tolist(), DeadlineExceeded("nobody waits for it")))
 
     def answer_work(self) -> AnswerWork:
         """What goes to postprocess."""
@@ -117,7 +129,7 @@ class Chunk:
             self.sequences = self.sequences.without(list(encoded.errors))
             if self.layout is not None:
                 self.layout = self.layout.without(list(encoded.errors))
-            self._fail(encoded.errors)
+            self.fail(encoded.errors)
 
     def take_answer(self, answer: AnswerResult, held: float) -> None:
         """Postprocess has answered."""
@@ -130,8 +142,13 @@ class Chunk:
             if places is None
             else [place(result, places) for result in answer.results]
         )
-        self._fail(answer.errors)
+        self.fail(answer.errors)
         self.arrays, self.layout, self.sequences = (), None, NO_SEQUENCES
+
+    def spend(self, time: Timing) -> None:
+        """Its only caller's time on the way to the encoder and in it."""
+        self.timing.queue += time.queue
+        self.timing.encode += time.encode
 
     def spent(self) -> Usage:
         """Tokens of every input; nothing was kept of those that failed."""
@@ -175,18 +192,25 @@ class Chunk:
             parts = zip(*(divide(result, counts, living) for result in self.results), strict=True)
             return [()] * len(counts), nothing, parts
         tokens = sum_runs(self.sequences.lengths, living)
+        rows = {TOKEN_LOGITS_OUTPUT: tokens}
+        if SEGMENTS in self.outputs:
+            rows[SEGMENTS] = sum_runs(self.sequences.segment_counts(), living)
         arrays = [
-            split(array, tokens if output == TOKEN_LOGITS_OUTPUT else living)
+            split(array, rows.get(output, living))
             for output, array in zip(self.outputs, self.arrays, strict=True)
         ]
         layouts = self.layout.split(living, tokens) if self.layout else nothing
         return zip(*arrays, strict=True) if arrays else [()] * len(counts), layouts, nothing
 
-    def _fail(self, errors: Errors) -> None:
+    def places(self) -> Positions:
+        """Indices of the inputs without error."""
+        return np.arange(self.size) if self.positions is None else self.positions
+
+    def fail(self, errors: Errors) -> None:
         """Inputs have failed; their errors are counted from those that were without."""
         if not errors:
             return
-        places = np.arange(self.size) if self.positions is None else self.positions
+        places = self.places()
         for index, error in errors.items():
             self.errors[int(places[index])] = error
         self.positions = np.delete(places, sorted(errors))

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_bundles.manifest import Bundle
-from triptych_gateway.tasks import Classes, Classify, EmbedOptions, Entities, Task, TaskResult
+from triptych_gateway.tasks import (
+    Classes,
+    Classify,
+    EmbedOptions,
+    Entities,
+    Pieced,
+    Pieces,
+    Task,
+    TaskResult,
+)
 
 BITS = 8
 R = TypeVar("R", Classes, Entities)
@@ -25,6 +34,13 @@ def empty_result(model: Bundle, task: Task) -> TaskResult:
         shape, labels = (0, task.width), task.head.head.labels
         return Classes(ints.reshape(shape), floats.reshape(shape), labels)
     return Entities(ints, ints, ints, ints, floats, ())
+
+
+def no_pieces(model: Bundle, options: EmbedOptions, **rest: Any) -> Pieced:
+    """What there is of no texts that are embedded piece by piece."""
+    ints, embeddings = np.empty(0, np.int32), cast("NDArray[Any]", empty_result(model, options))
+    pieces = Pieces(ints, ints, ints, ints.astype(bool))
+    return Pieced(model=model, embeddings=embeddings, pieces=pieces, **rest)
 
 
 def embedding_width(model: Bundle, options: EmbedOptions) -> int:

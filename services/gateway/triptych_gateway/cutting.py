@@ -15,6 +15,8 @@ SPECIAL_TOKENS: Final = 2
 LEAST_WEIGHT: Final = 16
 NUMBERS_PER_TOKEN: Final = 1024
 MOST_CHARACTERS_PER_TOKEN: Final = 16
+# Numbers that an encoder call may return, at most: half of the largest message.
+MAX_CALL_NUMBERS: Final = 4 * 1024 * 1024
 
 # What an input costs the tokenizer beside its text, in characters: many tiny ones are work too.
 CHARACTERS_PER_INPUT = 16
@@ -27,7 +29,7 @@ def weight_of(inputs: Sequence[Input]) -> int:
 
 def estimate_tokens(inputs: Sequence[Input], max_length: int) -> int:
     """About how many tokens the inputs have, before they are tokenized."""
-    return sum([min(max_length, _tokens(item)) for item in inputs])
+    return sum([min(max_length, token_estimate(item)) for item in inputs])
 
 
 def ride_weight(inputs: Sequence[Input], max_length: int, numbers: int) -> int:
@@ -37,12 +39,13 @@ def ride_weight(inputs: Sequence[Input], max_length: int, numbers: int) -> int:
 
 
 def _ride_weight(item: Input, max_length: int) -> int:
-    tokens = _tokens(item)
+    tokens = token_estimate(item)
     characters = tokens * CHARACTERS_PER_TOKEN
     return max(min(max_length, tokens), characters // MOST_CHARACTERS_PER_TOKEN)
 
 
-def _tokens(item: Input) -> int:
+def token_estimate(item: Input) -> int:
+    """About how many tokens an input has, however long it is."""
     if isinstance(item, str):
         return len(item) // CHARACTERS_PER_TOKEN + SPECIAL_TOKENS
     if isinstance(item, Pair):

@@ -9,7 +9,7 @@ from triptych_gateway.cutting import weight_of
 from triptych_gateway.entries import Callers, Entry, StageCall
 from triptych_gateway.seams import StageSet
 from triptych_gateway.tasks import Input
-from triptych_gateway.work import AnswerWork, TokenizeResult, TokenizeWork
+from triptych_gateway.work import AnswerWork, DocumentWork, EncodeWork, TokenizeResult, TokenizeWork
 
 # Numbers of postprocess's input that weigh as much as one vector.
 NUMBERS_PER_ROW: Final = 1024
@@ -17,19 +17,26 @@ NUMBERS_PER_ROW: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Ride:
-    """What requests have in common that go through tokenizer and encoder together."""
+    """What requests have in common that go through tokenizer and encoder together.
 
-    tokenize: StageCall
+    Without `tokenize` they come as sequences.
+    """
+
+    tokenize: StageCall | None
     encode: StageCall
     outputs: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Passenger:
-    """Inputs of a request, and what postprocess is to make of them: nothing if `answer` is None."""
+    """Inputs of a request, and what postprocess is to make of them: nothing if `answer` is None.
+
+    Instead of inputs it may have `sequences`, each of which is then one.
+    """
 
     inputs: Sequence[Input]
     answer: StageCall | None
+    sequences: EncodeWork | None = None
 
 
 Entries = Sequence[Entry[Passenger, Chunk]]
@@ -43,6 +50,9 @@ class Journey:
 
     async def tokenize(self, ride: Ride, entries: Entries, alone: bool) -> Chunk:
         """Texts to sequences."""
+        if ride.tokenize is None:
+            works = [work for entry in entries if (work := entry.work.sequences) is not None]
+            return Chunk.ready(entries, EncodeWork.joined(works))
         inputs = [item for entry in entries for item in entry.work.inputs]
         callers = [caller for entry in entries for caller in entry.callers]
         tokenized = await tokenize(self._stages, ride.tokenize, inputs, callers, alone)
@@ -85,11 +95,13 @@ async def tokenize(
 async def answer(stages: StageSet, chunk: Chunk, call: StageCall, alone: bool = False) -> None:
     """What postprocess makes of a chunk."""
     work = chunk.answer_work()
-    result, held = await stages.postprocess.submit(work, call, _weight(work), chunk.living(), alone)
+    result, held = await stages.postprocess.submit(
+        work, call, answer_weight(work), chunk.living(), alone
+    )
     chunk.take_answer(result, held)
 
 
-def _weight(work: AnswerWork) -> int:
+def answer_weight(work: AnswerWork | DocumentWork) -> int:
     """What work costs postprocess, in vectors."""
     numbers: int = sum(array.size for array in work.arrays)
     return max(work.count, numbers // NUMBERS_PER_ROW)

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from triptych_bundles.manifest import Bundle
 from triptych_gateway.chunk import Chunk
 from triptych_gateway.columns import join, join_results
+from triptych_gateway.pieces import Pooled
 from triptych_gateway.tasks import (
     Analyzed,
     Detokenized,
+    Pieced,
+    Pieces,
     TaskResult,
     Timing,
     Tokens,
@@ -47,6 +50,27 @@ def analyzed(model: Bundle, chunks: Sequence[Chunk]) -> Analyzed:
     return Analyzed(
         model=model,
         results=_results(chunks),
+        usage=merged.usage,
+        errors=merged.errors,
+        timing=merged.timing,
+    )
+
+
+def pieced(model: Bundle, parts: Sequence[tuple[Chunk, Pooled]]) -> Pieced:
+    """The answer of all parts' texts and pieces."""
+    chunks, pooled = [chunk for chunk, _ in parts], [pooled for _, pooled in parts]
+    merged, columns = Merged.of(chunks), [one.pieces for one in pooled]
+    starts = _starts([chunk.size for chunk in chunks])
+    places = Pieces(
+        join([one.item_index + np.int32(at) for one, at in zip(columns, starts, strict=True)]),
+        join([one.start for one in columns]),
+        join([one.end for one in columns]),
+        join([one.late for one in columns]),
+    )
+    return Pieced(
+        model=model,
+        embeddings=join([one.rows for one in pooled]),
+        pieces=places,
         usage=merged.usage,
         errors=merged.errors,
         timing=merged.timing,

@@ -16,7 +16,12 @@ from triptych_gateway.models.background import ranked
 from triptych_gateway.plan import Plan
 from triptych_gateway.seams import Calls, StageSet
 from triptych_gateway.tasks import Input, Origin, TextOptions, TokenIds
-from triptych_gateway.work import DetokenizeResult, DetokenizeWork, TokenizeResult
+from triptych_gateway.work import (
+    DetokenizeResult,
+    DetokenizeWork,
+    EncodeWork,
+    TokenizeResult,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,16 @@ class Passage:
             await answer(self.stages, chunk, call)  # others of the cohort want other things
         if chunk.results is None:
             chunk.results = [empty_result(job.model, task) for task in plan.tasks]
+        return chunk
+
+    async def encode_sequences(
+        self, job: Job, outputs: tuple[str, ...], sequences: EncodeWork, weight: int
+    ) -> Chunk:
+        """Outputs of what has been tokenized, an input for each of the sequences."""
+        ride = Ride(None, self.calls.encode(job.model, outputs), outputs)
+        chunk: Chunk = await self.cohorts.submit(
+            Passenger((), None, sequences), ride, weight, len(sequences.lengths), job.origin
+        )
         return chunk
 
     async def tokenize(

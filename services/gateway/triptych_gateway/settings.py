@@ -54,6 +54,10 @@ class Requests:
     max_concurrent_requests: int = setting(4096, "Requests in progress, all routes.", minimum=1)
     max_client_batch_size: int = setting(2048, "Inputs of one request.", minimum=1)
     max_input_characters: int = setting(65_536, "Characters of one input.", minimum=1)
+    max_windows: int = setting(
+        1024, "Windows of one input, where inputs are read in windows.", minimum=1
+    )
+    max_request_windows: int = setting(4096, "Windows of all inputs of one request.", minimum=1)
     max_tasks: int = setting(8, "Tasks of one request to analyze.", minimum=1)
     max_scores: int = setting(
         1_048_576, "Scores of one answer: inputs times classes, or tokens to tag.", minimum=1

@@ -122,7 +122,7 @@ async def _every_request_gets_its_own(
         assert part.spent().kept_tokens.tolist() == [
             0 if index in failed else index + 1 for index in own
         ]
-        assert part.timing.encode == number
+        assert part.timing.encode == part.timing.tokenize == number
         assert _rows(part, answers) == good
         if not answers:
             assert part.arrays[1][:, 0].tolist() == [i for i in good for _ in range(i + 1)]

@@ -18,8 +18,9 @@ from triptych_gateway.calls.sharing import (
     surviving,
 )
 from triptych_gateway.columns import join, split
+from triptych_gateway.layout import Ints
 from triptych_gateway.tasks import ChosenHead, RankOptions
-from triptych_gateway.work import Ints, RankResult, RowsResult
+from triptych_gateway.work import RankResult, RowsResult
 from triptych_servicekit.errors import TriptychError
 from triptych_servicekit.tensors import FLOATS, INT32, from_tensor, to_tensor
 

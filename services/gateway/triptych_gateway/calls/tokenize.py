@@ -18,7 +18,7 @@ from triptych_gateway.calls.sharing import (
     surviving,
 )
 from triptych_gateway.columns import join, split, sum_runs
-from triptych_gateway.tasks import Input, Pair, TextOptions, TokenIds
+from triptych_gateway.tasks import Input, Pair, TextOptions, TokenIds, WindowOptions
 from triptych_gateway.work import DetokenizeResult, TokenizeResult
 from triptych_servicekit.tensors import INT32, from_tensor, to_tensor
 
@@ -99,9 +99,13 @@ def _ids(item: TokenIds) -> types.Tensor:
 
 
 def _options(text: TextOptions) -> pb.TokenizeOptions:
+    windows = text.windows or WindowOptions()
+    cut = TRUNCATIONS[text.truncation] if text.windows is None else pb.TRUNCATION_WINDOW
     return pb.TokenizeOptions(
         add_special_tokens=text.add_special_tokens,
-        truncation=TRUNCATIONS[text.truncation],
+        truncation=cut,
+        stride=windows.stride or 0,
+        max_windows=windows.max_windows,
         max_length=text.max_length,
         prompt_name=text.prompt_name,
         include_offsets=text.layout,
@@ -114,17 +118,30 @@ def _results(
     response: pb.TokenizeResponse, counts: Sequence[int], entries: Entries
 ) -> list[TokenizeResult]:
     errors = split_errors(response.errors, counts)
-    living = surviving(counts, errors)
+    index, living = _items(response.sequences, counts, surviving(counts, errors))
     all_lengths = _required(response.sequences.lengths, "lengths")
     lengths, sizes = split(all_lengths, living), sum_runs(all_lengths, living)
+    starts = _column(response.sequences, "window_start", living)
     names = ("input_ids", "token_type_ids", "offsets", "word_ids", "special_tokens_mask")
     columns = [_column(response.sequences, name, sizes) for name in names]
     totals = split(_required(response.total_tokens, "total_tokens"), counts)
     kept = split(_required(response.kept_tokens, "kept_tokens"), counts)
     ids, *others = columns
     times = stage_times(response.timings, entries)
-    parts = zip(ids, lengths, *others, totals, kept, errors, times, strict=True)
+    parts = zip(ids, lengths, *others, totals, kept, errors, times, index, starts, strict=True)
     return [TokenizeResult(*part) for part in parts]
+
+
+def _items(
+    sequences: types.SequenceBatch, counts: Sequence[int], living: Sequence[int]
+) -> tuple[list[Ints | None], Sequence[int]]:
+    """Whose sequences each entry's are, counted from its first input, and how many it has."""
+    if not sequences.HasField("window_start"):
+        return [None] * len(counts), living
+    index, ends = _required(sequences.item_index, "item_index"), np.cumsum(counts)
+    sizes = np.diff(np.searchsorted(index, ends), prepend=0).tolist()
+    parts = zip(split(index, sizes), ends.tolist(), counts, strict=True)
+    return [part - np.int32(end - count) for part, end, count in parts], sizes
 
 
 def _column(sequences: types.SequenceBatch, name: str, sizes: Sequence[int]) -> list[Any]:
