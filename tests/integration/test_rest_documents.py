@@ -49,7 +49,8 @@ async def ask(client: httpx.AsyncClient, task: str, **body: Any) -> Any:
 
 def pooled(text: str) -> np.ndarray:
     ids = [START, *(ord(character) + SPECIAL for character in text), END]
-    return token_vectors(ids, DIMENSIONS).mean(axis=0)
+    vector: np.ndarray = token_vectors(ids, DIMENSIONS).mean(axis=0)
+    return vector
 
 
 def items(*texts: str) -> list[tokenizer.TokenizeInput]:
@@ -62,7 +63,7 @@ def array(tensor: types.Tensor) -> np.ndarray:
 
 async def test_embeddings(edges: Any) -> None:
     client, stub = edges
-    options = {"max_length": 10, "stride": 2}
+    options: dict[str, Any] = {"max_length": 10, "stride": 2}
     found = await ask(client, "embed", model="local", inputs=[TEXT, ""], normalize=False, **options)
     windows = [TEXT[start : start + 8] for start in (0, 6, 12, 18)]
     mean = np.average(
@@ -89,7 +90,7 @@ async def test_embeddings(edges: Any) -> None:
 @pytest.mark.parametrize("way", ["mean", "max"])
 async def test_classes(edges: Any, way: str) -> None:
     client, stub = edges
-    options = {"max_length": 14, "stride": 0}
+    options: dict[str, Any] = {"max_length": 14, "stride": 0}
     body = {"head": "moods", "window_scores": way, "raw_scores": True}
     found = await ask(client, "classify", model="local", inputs=TEXT, **options, **body)
     logits = np.stack([pooled(TEXT[:12])[:3], pooled(TEXT[12:])[:3]])
@@ -139,7 +140,8 @@ async def test_several_tasks(edges: Any) -> None:
 @pytest.mark.parametrize("chunks", ["window", "late"])
 async def test_chunks(edges: Any, chunks: str) -> None:
     client, stub = edges
-    inputs, options = [TEXT, "", "x" * 300], {"max_length": 102, "stride": 10}
+    inputs = [TEXT, "", "x" * 300]
+    options: dict[str, Any] = {"max_length": 102, "stride": 10}
     body = {"inputs": inputs, "normalize": False, "chunks": chunks, **options}
     first, failed, long = (await ask(client, "embed", model="local", **body))["data"]
     assert failed["error"]["param"] == "inputs[1]"
