@@ -49,7 +49,8 @@ async def ask(client: httpx.AsyncClient, task: str, **body: Any) -> Any:
 
 def pooled(text: str) -> np.ndarray:
     ids = [START, *(ord(character) + SPECIAL for character in text), END]
-    return token_vectors(ids, DIMENSIONS).mean(axis=0)
+    vector: np.ndarray = token_vectors(ids, DIMENSIONS).mean(axis=0)
+    return vector
 
 
 def items(*texts: str) -> list[tokenizer.TokenizeInput]:

@@ -82,12 +82,12 @@ class Dispatcher:
         del self._batches[lane]
 
     def submit(self, lane: Lane, entries: Sequence[Entry]) -> None:
-        """Queue entries; their submission's future tells when they are done.
+        """Queue entries of one claim each; their submission's future tells when they are done.
 
         An entry may come to share what an equal one computes.
         """
-        wanted = partial(self._wanted, time.monotonic())
-        living = [entry for entry in entries if all(map(wanted, entry.claims))]
+        now = time.monotonic()
+        living = [entry for entry in entries if self._wanted(now, entry.claims[0])]
         queued = sum(map(lane.add, living))
         self._metrics.shared.inc(len(living) - queued)
         self._arrived.set()
@@ -155,10 +155,10 @@ class Dispatcher:
             self._progress.set()
 
     async def _run(self, lane: Lane, batch: Batch) -> None:
-        outputs, started = batch.begin(), time.monotonic()
+        wanted, started = batch.begin(), time.monotonic()
         loop = asyncio.get_running_loop()
         try:
-            run = partial(batch.run, lane.backend, outputs)
+            run = partial(batch.run, lane.backend, wanted)
             arrays = await loop.run_in_executor(self._threads, run)
             ended = time.monotonic()
             batch.write(arrays)  # the rows of who claimed meanwhile

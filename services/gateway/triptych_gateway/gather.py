@@ -19,7 +19,7 @@ import logging
 import math
 import time
 from collections import deque
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from triptych_gateway.entries import (
     ALONE,
@@ -41,6 +41,10 @@ logger = logging.getLogger(__name__)
 
 W = TypeVar("W")
 
+# Seconds between the last failure and what is sent alone. Two replicas have gone within moments; by
+# then it is known, here and to the proxies of a mesh, which of them serve.
+ALONE_DELAY: Final = 0.1
+
 
 class Suspected(Unavailable):
     """Work of several callers, of whom one kills replicas: each is to be sent alone."""
@@ -59,6 +63,7 @@ class Gatherer:
         self._pending = Pending()
         self._retries: deque[Group] = deque()
         self._alone: deque[Group] = deque()
+        self._failed = -math.inf
         self._reserved: Any = None
         self._scheduled = False
         self._turns = itertools.count(1)
@@ -153,7 +158,10 @@ class Gatherer:
             return
         if self._reserved is None or not self._reserved.serving:
             self._reserved = min(self._pool.serving(), key=lambda item: item.calls, default=None)
-        if self._reserved is not None and self._reserved.calls == 0:
+        rest = self._failed + ALONE_DELAY - time.monotonic()
+        if rest > 0:
+            asyncio.get_running_loop().call_later(rest, self.wake)
+        elif self._reserved is not None and self._reserved.calls == 0:
             self._start(self._alone.popleft(), self._reserved)
 
     def _start(self, group: Group, replica: Any) -> None:
@@ -198,6 +206,7 @@ class Gatherer:
             self.wake()
 
     def _repeat(self, group: Group, replica: Any) -> None:
+        self._failed = time.monotonic()
         self._pool.suspect(replica)
         if group.attempt == ALONE or not self._budget.withdraw():
             self._count("given_up")

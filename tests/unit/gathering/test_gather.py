@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from triptych_gateway.entries import Entry, Window
-from triptych_gateway.gather import Gatherer, Suspected
+from triptych_gateway.gather import ALONE_DELAY, Gatherer, Suspected
 from triptych_gateway.retries import RetryBudget
 from triptych_gateway.tasks import Origin
 from triptych_gateway.telemetry import GatewayMetrics
@@ -287,6 +287,13 @@ async def test_what_has_a_low_priority_goes_after_everything_else() -> None:
     gate.set()
     await asyncio.gather(first, low, later)
     assert replica.seen == [["first"], ["later"], ["low"]]
+
+
+async def test_what_is_tried_alone_waits_until_it_is_known_who_serves() -> None:
+    first, second = MemoryReplica(deaths=1), MemoryReplica(deaths=1)
+    began = time.monotonic()
+    assert await submit(gatherer(first, second), "late") == "late"
+    assert time.monotonic() - began >= ALONE_DELAY
 
 
 async def test_work_of_several_callers_that_kills_replicas_is_suspected() -> None:

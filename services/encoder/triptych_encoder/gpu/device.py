@@ -10,13 +10,9 @@ import numpy as np
 
 from triptych_bundles.manifest import Bundle
 from triptych_encoder.gpu.backend import PackedBackend
-from triptych_encoder.gpu.cuda_executor import (
-    PROVIDER,
-    CudaExecutor,
-    load_libraries,
-    open_session,
-)
+from triptych_encoder.gpu.cuda_executor import CudaExecutor
 from triptych_encoder.gpu.cudart import CudaRuntime
+from triptych_encoder.gpu.session import PROVIDER, load_libraries, open_session, session_options
 from triptych_encoder.gpu.thread import GpuThread
 from triptych_encoder.runtimes import FP16, PACKED_GRAPH, Runtime
 
@@ -84,7 +80,7 @@ class Gpu:
 
 def probe_provider() -> None:
     """Compute with the provider. RuntimeError where another computes, or it computes wrongly."""
-    session = open_session(PROBE, {"device_id": "0"})
+    session = open_session(PROBE, {"device_id": "0"}, session_options())
     (answer,) = session.run(["y"], {"x": np.ones(1, np.float32)})
     if answer.tolist() != [2.0]:
         raise RuntimeError(f"{PROVIDER} computes 1 + 1 as {answer.tolist()}")
