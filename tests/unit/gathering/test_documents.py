@@ -72,7 +72,7 @@ async def test_no_call_exceeds_its_limits(length: int) -> None:
     sizes = [array(sent.sequences.lengths) for sent in platform.stages.of(enc.EncodeRequest)]
     assert sum(size.sum() for size in sizes) == 3540
     # the two portions that are on their way share a call, since only one call is allowed here
-    assert max(size.sum() for size in sizes) <= 2 * max(32, length)
+    assert max(size.sum() for size in sizes) <= 2 * max(16, length)
 
 
 async def test_an_input_fails_with_any_of_its_windows_and_alone() -> None:
