@@ -132,7 +132,7 @@ def _take(
     task: Task[E, P], batch: Sequence[E], first: int, reply: Reply, answers: Answers[P]
 ) -> None:
     try:
-        answers.answered_by[named(reply.body["model"])] += len(batch)
+        answers.answered_by[identity(reply.body["model"])] += len(batch)
         for index, (example, entry) in enumerate(zip(batch, reply.body["data"], strict=True)):
             if "error" in entry:
                 answers.errors[first + index] = entry["error"]["message"]
@@ -143,7 +143,7 @@ def _take(
         raise Refused(f"{task.path} gave an answer of another shape: {error!r}", 200) from error
 
 
-def named(model: Any) -> str:
+def identity(model: Any) -> str:
     """`name@version` and the digest's beginning, of a model in an answer."""
     return f"{model['name']}@{model['version']} ({model['digest'][:12]})"
 

@@ -34,6 +34,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     """Read, ask, score and report; the exit code. Raises ClientError."""
     task = _task(arguments)
     _check(arguments, task)
+    if arguments.json:
+        report.check_folder(arguments.json, "--json")
     if arguments.picture:
         picture.check(arguments.picture)
     data = _data(arguments)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from triptych_client.connection import Connection
-from triptych_client.evaluation.asking import Answers, Load, ask, named
+from triptych_client.evaluation.asking import Answers, Load, ask, identity
 from triptych_client.evaluation.bootstrap import Interval, Plan, Sampled, sample
 from triptych_client.evaluation.examples import LabelledSet
 from triptych_client.evaluation.labels import Coverage, cover
@@ -115,4 +115,4 @@ def _head(target: Target, cards: Sequence[Entry]) -> str:
         for card in cards
         if card.get("trunk") and card["name"] == name and version in ("", card["version"])
     ]
-    return named(found[0]) if len(found) == 1 else ""
+    return identity(found[0]) if len(found) == 1 else ""

@@ -11,7 +11,7 @@ from triptych_client.errors import NotWritten
 from triptych_client.evaluation.class_scores import ClassScores
 from triptych_client.evaluation.correlation_scores import CorrelationScores
 from triptych_client.evaluation.entity_scores import EntityScores
-from triptych_client.evaluation.report import Report
+from triptych_client.evaluation.report import Report, check_folder
 from triptych_client.evaluation.scores import LabelScores
 
 FORMATS: Final = (".png", ".svg", ".pdf")
@@ -24,7 +24,8 @@ MAX_LABEL_CHARACTERS: Final = 28
 
 
 def check(path: Path) -> None:
-    """Raises NotWritten where it could not be drawn: before anything is asked, not afterwards."""
+    """Raises NotWritten where it could not be drawn, as `check_folder`."""
+    check_folder(path, "--picture")
     if path.suffix not in FORMATS:
         raise NotWritten(f"--picture: {path.name} must end in one of {', '.join(FORMATS)}")
     try:
@@ -141,7 +142,7 @@ def _reliability(axes: Any, report: Report) -> None:
     axes.set(
         xlabel="confidence",
         ylabel="accuracy",
-        title="calibration, and share of answers",
+        title="calibration; bars: share of all answers",
         xlim=(0, 1),
         ylim=(0, 1),
     )

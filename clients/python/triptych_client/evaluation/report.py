@@ -54,6 +54,12 @@ class Report:
         }
 
 
+def check_folder(path: Path, option: str) -> None:
+    """Raises NotWritten where a file could not be: before anything is asked, not afterwards."""
+    if not path.parent.is_dir():
+        raise NotWritten(f"{option}: {path.parent} is not a folder")
+
+
 def write(report: Report, path: Path) -> None:
     """The JSON. Raises NotWritten."""
     text = json.dumps(report.document(), indent=2, ensure_ascii=False, allow_nan=False)
