@@ -145,6 +145,36 @@ $(ONNX): | $(BUNDLE) .cache/bench/infinity/.installed
 	HF_HUB_OFFLINE=1 .cache/bench/infinity/bin/optimum-cli export onnx --task feature-extraction \
 		--library transformers --model $(REPOSITORY)/.cache/gt-$(MODEL)-* $(@D)
 
+TRAIN_ENV := .cache/train-env
+TRAIN_READY := $(TRAIN_ENV)/.installed
+RECIPES := models/train/recipes
+# a recipe of ours by its name, or any by its path
+RECIPE_FILE = $(or $(wildcard $(RECIPES)/$(RECIPE).yaml),$(RECIPE))
+
+.PHONY: train
+train: $(TRAIN_READY) ## fine-tune by RECIPE (banking77, financial-sentiment, wnut17, or a file) on the data in DATA; ARGS="--help" tells more
+	$(TRAIN_ENV)/bin/triptych-train $(RECIPE_FILE) --data $(DATA) $(ARGS)
+
+.PHONY: train-check
+train-check: $(TRAIN_READY) $(BUNDLE) ## tests of fine-tuning, with small models; those marked `data` where TRIPTYCH_TEST_DATA is set
+	$(TRAIN_ENV)/bin/pytest $(if $(TRIPTYCH_TEST_DATA),,-m 'not data') -c models/train/pyproject.toml models/train/train_tests
+
+.PHONY: train-image
+train-image: ## build the image of fine-tuning; TORCH_INDEX=https://download.pytorch.org/whl/cpu makes it small
+	docker build -f models/train/Dockerfile --build-arg TORCH_INDEX=$(TORCH_INDEX) \
+		--build-arg PYTHON_IMAGE=$(or $(PYTHON_IMAGE),python:3.11-slim-bookworm) \
+		-t triptych/train:0.1.0 .
+
+# torch by pip and first: what depends on it would otherwise choose its build
+TRAIN_PACKAGES := libs/bundles models models/train
+$(TRAIN_READY): $(TRAIN_PACKAGES:%=%/pyproject.toml) | $(UV_READY)
+	rm -rf $(TRAIN_ENV) && .uv/bin/python -m venv $(TRAIN_ENV)
+	$(TRAIN_ENV)/bin/pip install --quiet --disable-pip-version-check \
+		"$$(grep -o 'torch==[0-9.]*' models/train/pyproject.toml)"
+	$(TRAIN_ENV)/bin/pip install --quiet --disable-pip-version-check \
+		-e libs/bundles -e models -e 'models/train[test]'
+	@touch $@
+
 PARITY_READY := .cache/parity-env/.installed-torch-2.13.0-transformers-5.23.0
 
 .PHONY: parity

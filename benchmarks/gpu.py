@@ -9,9 +9,9 @@ written anew after each part. Parts are begun until `--minutes` are over.
 Parts: `graphs` (written, no GPU), `parity` (packed fp16 against padded fp32 on the CPU), `packed`
 and `padded` (device loop, one length and mixed), `backend` (packed on the host in the same loop),
 `small` (latency with CUDA graphs and without), `service` (over real gRPC, clients in other
-processes), `sdpa` and `compile` (PyTorch, fp16). `--arithmetic` puts arithmetic in the place of the
-GPU, to try the script where there is none: `padded` and the baselines then fail, and no number
-means anything.
+processes), `host` (the same around a GPU that does nothing, so on any machine), `sdpa` and
+`compile` (PyTorch, fp16). `--arithmetic` puts arithmetic in the place of the GPU, to try the script
+where there is none: `parity`, `padded` and the baselines then fail, and no number means anything.
 
 Where this package and its libraries are not installed, PYTHONPATH has to name, from the repository,
 `libs/contracts:libs/servicekit:libs/bundles:services/encoder:models` with the generated stubs in
@@ -37,7 +37,7 @@ from benchmarks.gpu_parts.shapes import SHAPES
 
 DEFAULT: Final = ("minilm-l6", "bert-base", "bert-large")
 # In this order for each shape, and the baselines after all shapes: compiling takes longest.
-OURS: Final = ("graphs", "packed", "padded", "parity", "small", "backend", "service")
+OURS: Final = ("graphs", "packed", "padded", "parity", "small", "backend", "service", "host")
 BASELINES: Final = ("sdpa", "compile")
 # A part that has not ended by then has hung.
 SECONDS_A_PART: Final = 150
@@ -127,7 +127,7 @@ def _run_part(part: str, shape: str, folder: Path, arithmetic: bool) -> int:
     from benchmarks.gpu_parts import onnx_parts, service_part, torch_parts
 
     functions = {name: getattr(onnx_parts, name) for name in OURS if hasattr(onnx_parts, name)}
-    functions |= {"service": service_part.service}
+    functions |= {"service": service_part.service, "host": service_part.host}
     functions |= {"sdpa": torch_parts.sdpa, "compile": torch_parts.compiled}
     for line in functions[part](folder, SHAPES[shape], arithmetic):
         _say(f"LINE {json.dumps(line.plain())}")

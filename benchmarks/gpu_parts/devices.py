@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_parts import workloads
 from triptych_encoder.gpu.arithmetic_executor import ArithmeticExecutor
 from triptych_encoder.gpu.backend import PackedBackend
-from triptych_encoder.gpu.cuda_executor import CudaExecutor, load_libraries
+from triptych_encoder.gpu.cuda_executor import CudaExecutor
 from triptych_encoder.gpu.cudart import CudaRuntime
 from triptych_encoder.gpu.device import Gpu, probe_provider
+from triptych_encoder.gpu.session import load_libraries
 from triptych_encoder.gpu.thread import GpuThread
 
 
@@ -28,6 +30,17 @@ def executor(graph: Path, arithmetic: bool) -> Iterator[Any]:
         yield opened
     finally:
         opened.close()
+
+
+@contextmanager
+def idle(hidden: int, slots: int) -> Iterator[PackedBackend]:
+    """A GPU that does nothing, for what everything around it can do."""
+    thread = GpuThread()
+    make = partial(ArithmeticExecutor, hidden, idle=True)
+    opened = PackedBackend(make, thread, workloads.BATCH_TOKENS, slots, record=False)
+    yield opened
+    opened.close()
+    thread.close()
 
 
 @contextmanager

@@ -58,7 +58,7 @@ class Report:
         rows = [f"| {' | '.join(cells)} |" for cells in found]
         head = ["| model | what | value | of the limit |", "|---|---|---|---|"]
         failed = [f"- {failure}" for failure in self.failures] or ["- none"]
-        parts = ["# GPU report", "", *self.machine, "", *head, *rows, "", "## Ratios", ""]
+        parts = ["# GPU report", "", *self.machine, "", *head, *rows, "", "## Bars", ""]
         parts += [*self.ratios(), "", "## Parts that failed", "", *failed, ""]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("\n".join(parts))
@@ -66,12 +66,19 @@ class Report:
     def ratios(self) -> list[str]:
         """What the bars are stated as."""
         values = {(line.shape, line.what): float(np.min(line.value)) for line in self.lines}
-        return [
+        return self._cosines() + [
             f"- {shape}: {name} {values[shape, one] / values[shape, other]:.2f} (bar {bar})"
             for shape in dict.fromkeys(line.shape for line in self.lines)
             for name, one, other, bar in RATIOS
             for one, other in [self._keys(shape, one, other)]
             if (shape, one) in values and (shape, other) in values
+        ]
+
+    def _cosines(self) -> list[str]:
+        return [
+            f"- {line.shape}: {line.what} {float(np.min(line.value)):.6f} (bar {MIN_COSINE})"
+            for line in self.lines
+            if line.what.startswith("cosine")
         ]
 
     @staticmethod
@@ -82,6 +89,8 @@ class Report:
         return one.format(length=length), other.format(length=length)
 
 
+# The least cosine of a packed vector in float16 to the CPU's in float32.
+MIN_COSINE: Final = 0.999
 # name, numerator, denominator, bar
 RATIOS: Final = (
     ("mixed over fixed", "packed, 16 to 512 tokens", "packed, {length} tokens", "0.9"),

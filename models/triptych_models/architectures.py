@@ -15,7 +15,8 @@ TOKEN_TYPES = "embeddings.token_type_embeddings"  # noqa: S105 (no secret)
 EMBEDDING_NORM = "embeddings.LayerNorm"
 PROJECTION = "embeddings_project"
 RELATIVE_BIAS = "encoder.relative_attention_bias"
-TOKEN_CLASSIFIER = "classifier"  # noqa: S105 (no secret)
+CLASSIFIER = "classifier"
+"""The one layer of a head for tokens, and of one over a pooling."""
 
 
 @dataclass(frozen=True, slots=True)

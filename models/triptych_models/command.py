@@ -13,6 +13,7 @@ from triptych_models.heads.command import INSTALL_HELP, TRAIN_HELP, add_installi
 from triptych_models.importing.command import add_arguments as add_import_arguments
 from triptych_models.listing import repository_table
 from triptych_models.progress import say
+from triptych_models.scores.command import SCORE_HELP, add_scoring
 from triptych_models.sentence import Choices
 from triptych_models.settings import Settings
 from triptych_models.sources import SourceFolder, fetch
@@ -37,6 +38,7 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     _add_verify(commands, settings)
     _add_list(commands, settings)
     add_training(_add(commands, settings, "train-head", TRAIN_HELP))
+    add_scoring(_add(commands, settings, "score", SCORE_HELP))
     add_installing(_add(commands, settings, "install-heads", INSTALL_HELP))
     return root
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from triptych_bundles import INT8_GRAPHS, Bundle
+from triptych_bundles import INT8_GRAPHS, Bundle, pooled_output
 from triptych_models.config import EncoderConfig
 from triptych_models.facts import (
     CPU_GRAPH,
@@ -20,7 +20,7 @@ from triptych_models.facts import (
 )
 from triptych_models.golden import GoldenFiles, computed, reference_texts
 from triptych_models.graph import packed_graph, padded_gpu_graph, padded_graph
-from triptych_models.head import INPUT, write_head, write_head_golden
+from triptych_models.head import write_head, write_head_golden
 from triptych_models.manifest import write_manifest
 from triptych_models.plan import Plan
 from triptych_models.progress import Say
@@ -126,6 +126,6 @@ def _golden(plan: Plan, folder: Path, tensors: Tensors, say: Say) -> GoldenFiles
     outputs = reference_outputs(encoder, sequences, tokens=plan.task == "tag")
     if plan.task in SEQUENCE_TASKS:
         weights = classifier_weights(tensors, plan.config, len(plan.labels))
-        write_head(folder, plan.config.architecture.classifier, weights)
-        write_head_golden(folder, encoder, outputs[INPUT])
+        write_head(folder, plan.config.classifier, weights)
+        write_head_golden(folder, encoder, outputs[pooled_output(plan.config.classifier_input)])
     return computed(texts, sequences, outputs)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from triptych_models.architectures import ARCHITECTURES, Architecture
+from triptych_bundles import POOLINGS, Dense
+from triptych_models.architectures import ARCHITECTURES, CLASSIFIER, Architecture
 from triptych_models.documents import read_object
 from triptych_models.errors import UnsupportedModel
 
@@ -49,11 +50,25 @@ class EncoderConfig:
     """Of distances between tokens; 0: attention has no bias."""
     activation: str
     layer_norm_epsilon: float
+    classifier_pooling: str | None = None
+    """Set: the head for whole inputs is one layer over this pooling. None: the architecture's."""
 
     @property
     def architecture(self) -> Architecture:
         """Names and parts."""
         return ARCHITECTURES[self.model_type]
+
+    @property
+    def classifier(self) -> tuple[Dense, ...]:
+        """The layers of the head for whole inputs."""
+        if self.classifier_pooling is None:
+            return self.architecture.classifier
+        return (Dense(CLASSIFIER, "none"),)
+
+    @property
+    def classifier_input(self) -> str:
+        """The pooling that they read: the first token's state, where nothing else is said."""
+        return self.classifier_pooling or "cls"
 
     @property
     def head_size(self) -> int:
@@ -95,7 +110,16 @@ def _encoder_config(values: "_Values") -> EncoderConfig:
         relative_buckets=_buckets(values) if parts.relative_bias else 0,
         activation=_ALIASES.get(activation, activation),
         layer_norm_epsilon=_epsilon(values.get("layer_norm_eps", 1e-12)),
+        classifier_pooling=_pooling(values.get("classifier_pooling")),
     )
+
+
+def _pooling(value: object) -> str | None:
+    """transformers' name for it (ModernBertConfig), which no architecture here has by itself."""
+    if value is None or value in POOLINGS:
+        return None if value is None else str(value)
+    listed = ", ".join(POOLINGS)
+    raise UnsupportedModel(f"classifier_pooling {value!r} is not supported, only: {listed}")
 
 
 def _buckets(values: "_Values") -> int:

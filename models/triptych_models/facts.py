@@ -68,5 +68,5 @@ def _classes(plan: Plan) -> Mapping[str, object]:
     if plan.classes is None:
         return {}
     if plan.task in SEQUENCE_TASKS:
-        return {"head": head_facts(plan.classes, plan.config.architecture.classifier)}
+        return {"head": head_facts(plan.classes, plan.config)}
     return {"token_labels": list(plan.classes.labels)}

@@ -9,11 +9,10 @@ from safetensors.numpy import save
 
 from triptych_bundles import Dense, pooled_output
 from triptych_models.classes import Classes
+from triptych_models.config import EncoderConfig
 from triptych_models.reference import ReferenceEncoder
 from triptych_models.weights import Linear
 
-# every supported architecture's head reads the first token's state
-INPUT = pooled_output("cls")
 WEIGHTS = "head.safetensors"
 GOLDEN = "head-golden.safetensors"
 
@@ -36,12 +35,12 @@ def write_head_golden(
     (folder / GOLDEN).write_bytes(save(golden))
 
 
-def head_facts(classes: Classes, layers: Sequence[Dense]) -> Mapping[str, object]:
+def head_facts(classes: Classes, config: EncoderConfig) -> Mapping[str, object]:
     """The manifest's section."""
     return {
-        "input": INPUT,
+        "input": pooled_output(config.classifier_input),
         "normalized": False,
-        "layers": [{"name": layer.name, "activation": layer.activation} for layer in layers],
+        "layers": [{"name": one.name, "activation": one.activation} for one in config.classifier],
         "weights": WEIGHTS,
         "golden": GOLDEN,
         "labels": list(classes.labels),

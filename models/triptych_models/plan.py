@@ -19,6 +19,8 @@ from triptych_models.sources.folder import WEIGHTS
 COMPILER_REVISION = 1
 # the same for what `compile --precision int8` writes beside it
 QUANTIZER_REVISION = 1
+# and for the graphs that `compile --target gpu` writes beside it
+GPU_REVISION = 2
 
 Target = Literal["cpu", "gpu"]
 TARGETS: tuple[Target, ...] = ("cpu", "gpu")
@@ -75,7 +77,7 @@ class Plan:
         if self.int8_min_cosine is not None:
             facts["int8"] = [QUANTIZER_REVISION, self.int8_min_cosine]
         if self.target != "cpu":
-            facts["target"] = self.target
+            facts["target"] = [self.target, GPU_REVISION]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

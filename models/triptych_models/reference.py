@@ -69,15 +69,15 @@ class ReferenceEncoder:
         return states
 
     def classify(self, vector: Wide) -> Wide:
-        """The logits [labels] of a whole input, from its first token's state [H]."""
+        """The logits [labels] of a whole input, from the vector [H] that its head reads."""
         values = vector
-        for dense in self._config.architecture.classifier:
+        for dense in self._config.classifier:
             values = ACTIVATIONS[dense.activation](self._linear(dense.name, values))
         return values
 
     def classify_tokens(self, states: Wide) -> Wide:
         """The logits [S, labels] of every token."""
-        return self._linear(names.TOKEN_CLASSIFIER, states)
+        return self._linear(names.CLASSIFIER, states)
 
     def _embeddings(self, input_ids: Ids, token_type_ids: Ids | None) -> Wide:
         summed = self._row(names.WORDS, input_ids)

@@ -106,8 +106,8 @@ def encoder_weights(tensors: Tensors, config: EncoderConfig) -> EncoderWeights:
 
 
 def classifier_weights(tensors: Tensors, config: EncoderConfig, labels: int) -> Sequence[Linear]:
-    """The layers of the architecture's head for whole inputs; as `encoder_weights`."""
-    hidden, layers = config.hidden_size, config.architecture.classifier
+    """The layers of the head for whole inputs; as `encoder_weights`."""
+    hidden, layers = config.hidden_size, config.classifier
     widths = [*[hidden] * (len(layers) - 1), labels]
     checkpoint = _Checkpoint(tensors)
     return [
@@ -118,7 +118,7 @@ def classifier_weights(tensors: Tensors, config: EncoderConfig, labels: int) -> 
 
 def token_classifier_weights(tensors: Tensors, config: EncoderConfig, labels: int) -> Linear:
     """The head for tokens; as `encoder_weights`."""
-    return _Checkpoint(tensors).linear(names.TOKEN_CLASSIFIER, config.hidden_size, labels)
+    return _Checkpoint(tensors).linear(names.CLASSIFIER, config.hidden_size, labels)
 
 
 def _layer(checkpoint: "_Checkpoint", config: EncoderConfig, index: int) -> Layer:

@@ -83,8 +83,8 @@ async def test_each_of_them_has_a_window(
 
     metrics = GatewayMetrics().stage("encoder")
     gatherer = Gatherer(replicas, Window(1, 100, 10), RetryBudget(0.1, 100), metrics)
-    origin = Origin(time.monotonic() + 60, "test")
-    sent = [asyncio.ensure_future(gatherer.submit("work", call, 10, origin)) for _ in range(9)]
+    callers = [(Origin(time.monotonic() + 60, "test"), 1)]
+    sent = [asyncio.ensure_future(gatherer.submit("work", call, 10, callers)) for _ in range(9)]
     await asyncio.sleep(0.1)
     assert calls == expected
     release.set()

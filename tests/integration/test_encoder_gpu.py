@@ -101,6 +101,7 @@ class FailingGpu:
     """A device whose GPU can be made to fail; see Device."""
 
     workers = 2
+    niceness = 0
 
     def __init__(self) -> None:
         self.thread = GpuThread()
@@ -155,8 +156,8 @@ def test_a_process_without_a_gpu_does_not_fall_back_to_the_cpu(tmp_path: Path) -
 
 
 def test_the_probe_notices_the_cpu() -> None:
-    from triptych_encoder.gpu.cuda_executor import PROVIDER
     from triptych_encoder.gpu.device import PROBE, probe_provider
+    from triptych_encoder.gpu.session import PROVIDER
 
     value = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
     result = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])

@@ -62,6 +62,7 @@ class NumpyGpu:
     """See Device."""
 
     workers = 2
+    niceness = 0
     failure = ""
 
     def __init__(self) -> None:

@@ -25,7 +25,6 @@ from triptych_servicekit.errors import (
     NotFound,
     Overloaded,
     TriptychError,
-    Unimplemented,
 )
 from triptych_servicekit.status import from_rpc_error, from_status
 from triptych_servicekit.tensors import DTYPES, from_tensor, to_tensor
@@ -162,11 +161,24 @@ async def test_models(stub: "rpc.GatewayServiceAsyncStub") -> None:
             "max_length",
         ),
         (
+            pb.EmbedRequest(inputs=texts("a"), text=pb.TextOptions(stride=1)),
+            InvalidArgument,
+            "text.stride",
+        ),
+        (
             pb.EmbedRequest(
-                inputs=texts("a"), text=pb.TextOptions(truncation=tokenizer.TRUNCATION_WINDOW)
+                inputs=texts("a"),
+                text=pb.TextOptions(truncation=tokenizer.TRUNCATION_WINDOW, stride=256),
             ),
-            Unimplemented,
-            "text.truncation",
+            InvalidArgument,
+            "stride",
+        ),
+        (
+            pb.EmbedRequest(
+                inputs=texts("a"), chunking=pb.CHUNKING_LATE, pooling=types.POOLING_CLS
+            ),
+            InvalidArgument,
+            "chunks",
         ),
         (
             pb.EmbedRequest(inputs=texts("a"), model=types.ModelRef(name="nothing")),

@@ -372,9 +372,14 @@ async def test_words_speak_with_one_voice(
 
 
 async def test_entities_of_windows_and_broken_items(service: Service) -> None:
-    logits = sure(0, 1, 2, 0, 0, 1, 0, 0, 3, 0)
+    logits = sure(0, 1, 2, 0, 0, 2, 0, 0, 3, 0)
     logits[8] = np.nan
-    sequences = layout(4, 3, 3, item_index=integers(0, 0, 1))
+    windows = {"item_index": integers(0, 0, 1), "window_start": integers(0, 1, 0)}
+    offsets = np.array([0, 0, 0, 3, 4, 7, 0, 0, 0, 0, 4, 7, 0, 0, 0, 0, 0, 3, 0, 0], np.int32)
+    sequences = layout(
+        4, 3, 3, offsets=to_tensor(offsets.reshape(-1, 2)), **windows,
+        word_ids=integers(-1, 0, 1, -1, -1, 1, -1, -1, 0, -1),
+    )  # fmt: skip
     response = await service.stub.TagTokens(tag(logits, sequences))
     assert entities(response.result) == [(0, 0, 7, "PER")]
     assert failures(response.errors) == {1: Internal}
@@ -391,6 +396,7 @@ async def test_entities_of_windows_and_broken_items(service: Service) -> None:
         ({"special_tokens_mask": integers(1)}, "sequences.special_tokens_mask"),
         ({"word_ids": integers(1)}, "sequences.word_ids"),
         ({"item_index": integers(1)}, "sequences.item_index"),
+        ({"window_start": integers(0, 1)}, "sequences.window_start"),
     ],
 )
 async def test_layouts_must_fit_the_logits(
@@ -402,13 +408,10 @@ async def test_layouts_must_fit_the_logits(
 
 
 async def test_options_of_tags(service: Service) -> None:
-    logits, windows = sure(0, 1, 0, 0, 1, 0), integers(0, 0)
+    logits = sure(0, 1, 0, 0, 1, 0)
     calls: dict[str, pb.PostprocessServiceTagTokensRequest] = {
         "options.aggregation": tag(logits, layout(6), aggregation=9),
         "options.head": tag(logits, layout(6), head="other"),
-        "sequences.item_index": tag(
-            logits, layout(3, 3, item_index=windows), aggregation=pb.AGGREGATION_NONE
-        ),
     }
     without = layout(6)
     without.ClearField("word_ids")
@@ -548,10 +551,65 @@ async def test_windows_are_averaged_for_an_embedding(service: Service, vectors: 
     response = await service.stub.Analyze(analysis(embed, **fields))
     expected = np.stack([(vectors[0] + 2 * vectors[1]) / 3, vectors[2]])
     assert array(response.results[0].embed.embeddings) == pytest.approx(expected, abs=1e-6)
-    error = await refusal(service.stub.Analyze(analysis(CLASSIFY, **fields)))
-    assert error.field == "sequences.item_index"
     fields["inputs"] = [to_tensor(vectors[:2])]
     assert (await refusal(service.stub.Analyze(analysis(embed, **fields)))).field == "inputs[0]"
+
+
+@pytest.mark.parametrize(
+    ("windows", "field"),
+    [
+        ({}, "sequences.window_start"),
+        ({"window_start": integers(0, 2)}, "sequences.window_start"),
+        ({"window_start": integers(1, 1)}, "sequences.window_start"),
+        ({"window_start": integers(0, -1)}, "sequences.window_start"),
+        ({"window_start": integers(0)}, "sequences.window_start"),
+    ],
+)
+async def test_windows_must_leave_no_token_out(
+    service: Service, windows: dict[str, types.Tensor], field: str
+) -> None:
+    sequences = layout(3, 3, item_index=integers(0, 0), **windows)
+    error = await refusal(service.stub.TagTokens(tag(sure(0, 1, 0, 0, 1, 0), sequences)))
+    assert isinstance(error, InvalidArgument)
+    assert error.field == field
+
+
+async def test_classes_of_several_windows(service: Service, vectors: Rows) -> None:
+    rows = vectors[:4].copy()
+    rows[3, 0] = np.nan
+    sequences = layout(3, 6, 3, 3, item_index=integers(0, 0, 1, 2))
+    mean = pb.AnalyzeTask(classify=pb.ClassifyOptions(head="mood"))
+    highest = pb.AnalyzeTask(
+        classify=pb.ClassifyOptions(
+            head="mood", window_aggregation=pb.WINDOW_AGGREGATION_MAX, raw_scores=True
+        )
+    )
+    request = analysis(mean, highest, inputs=[to_tensor(rows)], sequences=sequences)
+    response = await service.stub.Analyze(request)
+    assert failures(response.errors) == {2: Internal}
+    alone = [
+        scores_of(await service.stub.Classify(classify(vectors[:3], head="mood", raw_scores=raw)))
+        for raw in (False, True)
+    ]
+    together = [scores_of(result) for result in response.results]
+    assert together[0][0] == pytest.approx((alone[0][0] + 2 * alone[0][1]) / 3, abs=1e-6)
+    assert together[1][0] == pytest.approx(np.maximum(alone[1][0], alone[1][1]), abs=1e-5)
+    for one, other in zip(together, alone, strict=True):
+        assert one[1] == pytest.approx(other[2], abs=1e-6)
+    strange: Any = 9
+    unknown = pb.AnalyzeTask(classify=pb.ClassifyOptions(head="mood", window_aggregation=strange))
+    error = await refusal(service.stub.Analyze(analysis(unknown, inputs=[to_tensor(vectors)])))
+    assert error.field == "tasks[0].classify.window_aggregation"
+
+
+def scores_of(answer: Any) -> Rows:
+    """Scores in the order of the labels; best first was as it should be."""
+    result = answer.classify if isinstance(answer, pb.AnalyzeResult) else answer.result
+    ids, scores = array(result.label_ids), array(result.scores)
+    assert (np.diff(scores, axis=1) <= 0).all()
+    made = np.empty_like(scores)
+    np.put_along_axis(made, ids, scores, axis=1)
+    return made
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,12 @@ async def test_items_that_do_not_fit_the_options_fail_alone(service: Tokenizer) 
     response = await service[0].Tokenize(request)
     assert sequences(response) == [HELLO]
     assert from_status(response.errors[0].status).field == "inputs[0].pair"
+    windows.max_length, windows.max_windows = 4, 2
+    response = await service[0].Tokenize(
+        pb.TokenizeRequest(inputs=texts("a b c d e", "a b c d"), options=windows)
+    )
+    assert from_status(response.errors[0].status).reason == "TOO_MANY_WINDOWS"
+    assert column(response.sequences.item_index).tolist() == [1, 1]
     strict = pb.TokenizeOptions(truncation=pb.TRUNCATION_ERROR, max_length=4)
     request = pb.TokenizeRequest(inputs=texts("hello my world", "hello world"), options=strict)
     response = await service[0].Tokenize(request)

@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernel
 
 from tests.parity.tiny_models import ARCHITECTURES, ENTITIES, write_model
-from tests.unit.models.contrib_reference import OPERATORS, run_graph
+from tests.unit.models.contrib_reference import (
+    HALF_NORM,
+    OPERATORS,
+    SkipLayerNormalization,
+    run_graph,
+)
 from triptych_bundles import POOLINGS, pooled_output
 from triptych_encoder.backend import RaggedBatch
 from triptych_encoder.gpu.packing import COUNTING, PACKED, input_places, pack
@@ -156,6 +161,17 @@ def test_the_packed_graph_gives_the_same(
     assert actual["pooled.mean"].dtype == actual["token_logits"].dtype == np.float32
     assert actual["last_hidden_state"].dtype == kind
     check(actual, expected(folder, architecture), kind, range(len(batch.input_ids)))
+
+
+@each_architecture
+def test_it_is_close_where_norms_are_summed_in_float16(folder: Path, architecture: str) -> None:
+    """As the GPU's kernel sums them unless it is told to be strict."""
+    weights, config, classifier = model(folder, architecture)
+    graph, batch = packed_graph(weights, config, classifier), batch_of(config)
+    others = [each for each in OPERATORS if each is not SkipLayerNormalization]
+    feeds = packed_feeds(graph, batch, shape_of(batch))
+    actual = run_graph(graph, feeds, [*others, HALF_NORM])
+    check(actual, expected(folder, architecture), np.float16, range(len(batch.input_ids)))
 
 
 @each_architecture

@@ -1,9 +1,10 @@
 """Parts of one piece of work, side by side."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -27,3 +28,16 @@ async def together(work: "Sequence[Coroutine[Any, Any, T]]") -> list[T]:
         raise
     finally:
         tasks.clear()  # else a failure holds this frame, the frame its task, the task the failure
+
+
+async def in_lanes(lanes: int, work: Sequence[T], do: Callable[[T], Awaitable[R]]) -> list[R]:
+    """What `do` makes of each part, in order; so many are under way at a time. Fails as above."""
+    waiting = iter(enumerate(work))
+    made: dict[int, R] = {}
+
+    async def lane() -> None:
+        for number, part in waiting:
+            made[number] = await do(part)
+
+    await together([lane() for _ in range(min(lanes, len(work)))])
+    return [made[number] for number in range(len(work))]

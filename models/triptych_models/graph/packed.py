@@ -18,11 +18,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import helper
 
 from triptych_bundles import HIDDEN_OUTPUT, POOLINGS, TOKEN_LOGITS_OUTPUT, pooled_output
 from triptych_models.config import EncoderConfig
 from triptych_models.graph.builder import CONTRIB, GraphBuilder, float_output, integer_input
+from triptych_models.graph.encoder import add_linear
 from triptych_models.graph.fused import FusedGraph
 from triptych_models.graph.positions import distance_bias
 from triptych_models.graph.ranges import FIRST, INDEX, LAST, pool_ranges
@@ -47,7 +48,7 @@ def packed_graph(
     attention = _PackedAttention(graph, weights, config, kind)
     encoder = FusedGraph(graph, config, kind, attention)
     hidden = encoder.hidden_states(weights, HIDDEN_OUTPUT)
-    add_outputs(graph, encoder, token_classifier, hidden)
+    add_outputs(graph, token_classifier, hidden)
     outputs = fused_outputs(config, token_classifier, kind)
     return graph.model(_inputs(weights), outputs, position_metadata(config))
 
@@ -103,17 +104,11 @@ def relative_bias(
     return distance_bias(graph, table, config, "sequence_index", WIDTH_MULTIPLE)
 
 
-def add_outputs(
-    graph: GraphBuilder, encoder: FusedGraph, token_classifier: Linear | None, hidden: str
-) -> None:
-    """Pooled ranges of the hidden states, and the classes of tokens where there are any.
-
-    Classes are computed in the graph's type and given in float32.
-    """
-    pool_ranges(graph, hidden)
+def add_outputs(graph: GraphBuilder, token_classifier: Linear | None, hidden: str) -> None:
+    """Pooled ranges of the hidden states, and logits of tokens if any, all in float32."""
+    states = pool_ranges(graph, hidden)
     if token_classifier is not None:
-        logits = encoder.linear("token_classifier", token_classifier, hidden)
-        graph.add("Cast", logits, name=TOKEN_LOGITS_OUTPUT, to=TensorProto.FLOAT)
+        add_linear(graph, TOKEN_LOGITS_OUTPUT, token_classifier, states)
 
 
 def position_metadata(config: EncoderConfig) -> dict[str, str]:

@@ -42,7 +42,7 @@ def padded_gpu_graph(
     padded = encoder.hidden_states(weights, "padded_states")
     shape = graph.integers(-1, config.hidden_size)
     hidden = graph.add("Reshape", padded, shape, name=HIDDEN_OUTPUT)
-    add_outputs(graph, encoder, token_classifier, hidden)
+    add_outputs(graph, token_classifier, hidden)
     outputs = fused_outputs(config, token_classifier, kind)
     return graph.model(_inputs(weights), outputs, position_metadata(config))
 

@@ -11,12 +11,13 @@ from triptych_models.graph.builder import GraphBuilder
 FIRST, LAST, INDEX = "first_tokens", "last_tokens", "token_index"
 
 
-def pool_ranges(graph: GraphBuilder, hidden: str) -> None:
-    """Add every pooling of hidden states [T, H] as an output [R, H]."""
+def pool_ranges(graph: GraphBuilder, hidden: str) -> str:
+    """Add every pooling of hidden states [T, H] as an output [R, H]; the states in float32."""
     states = graph.add("Cast", hidden, name="pooled.states", to=TensorProto.FLOAT)
     graph.add("Gather", states, FIRST, name=pooled_output("cls"))
     graph.add("Gather", states, LAST, name=pooled_output("last_token"))
     _pool_mean(graph, states, pooled_output("mean"))
+    return states
 
 
 def _pool_mean(graph: GraphBuilder, states: str, name: str) -> None:

@@ -22,15 +22,7 @@ def add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--data", type=Path, required=True, metavar="FILE", help="CSV in UTF-8 with a header"
     )
-    command.add_argument("--text-column", default="text", metavar="NAME")
-    command.add_argument("--label-column", default="label", metavar="NAME")
-    labels = command.add_mutually_exclusive_group()
-    labels.add_argument(
-        "--labels", type=Path, metavar="FILE", help="JSON list of the labels, in order"
-    )
-    labels.add_argument(
-        "--label-names", metavar="VALUE=NAME,…", help="labels of the column's values, in order"
-    )
+    add_columns(command, pairs=False)
     command.add_argument("--name", required=True, help="the head's name")
     command.add_argument("--version", default="1", help="the head's version (default: 1)")
     command.add_argument("--trunk", default=DEFAULT_TRUNK, metavar="NAME[@VERSION]")
@@ -39,13 +31,34 @@ def add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data-licence", default=UNSTATED, help="of the data, for the card")
     command.add_argument("--licence", default=UNSTATED, help="of the head itself")
     command.add_argument(
-        "--threads", type=_positive, default=os.cpu_count() or 1, help="default: one a core"
+        "--threads", type=positive, default=os.cpu_count() or 1, help="default: one a core"
     )
     command.add_argument(
         "--output", type=Path, metavar="FOLDER", help="folder of bundles (default: the repository)"
     )
     command.add_argument("--replace", action="store_true", help="replace a version that is there")
     command.set_defaults(run=run_train)
+
+
+def add_columns(command: argparse.ArgumentParser, pairs: bool = True) -> None:
+    """What says how a CSV file is read."""
+    command.add_argument("--text-column", default="text", metavar="NAME")
+    if pairs:
+        command.add_argument("--pair-column", default="", metavar="NAME", help="of second texts")
+    command.add_argument("--label-column", default="label", metavar="NAME")
+    labels = command.add_mutually_exclusive_group()
+    labels.add_argument(
+        "--labels", type=Path, metavar="FILE", help="JSON list of the labels, in order"
+    )
+    labels.add_argument(
+        "--label-names", metavar="VALUE=NAME,…", help="labels of the column's values, in order"
+    )
+
+
+def columns(arguments: argparse.Namespace) -> Columns:
+    """The columns that were named."""
+    pair = getattr(arguments, "pair_column", "")
+    return Columns(arguments.text_column, arguments.label_column, pair)
 
 
 def add_installing(command: argparse.ArgumentParser) -> None:
@@ -66,8 +79,8 @@ def run_train(arguments: argparse.Namespace) -> int:
     trunk = Repository(arguments.repository).find_model(name, version)
     job = Job(
         data=arguments.data,
-        columns=Columns(arguments.text_column, arguments.label_column),
-        names=_names(arguments),
+        columns=columns(arguments),
+        names=label_names(arguments),
         name=arguments.name,
         version=arguments.version,
         seed=arguments.seed,
@@ -97,13 +110,15 @@ def _natural(text: str) -> int:
     return number
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A whole number of at least 1; argparse tells a ValueError as an invalid value."""
     if text == "0":
         raise ValueError(text)
     return _natural(text)
 
 
-def _names(arguments: argparse.Namespace) -> Mapping[str, str] | None:
+def label_names(arguments: argparse.Namespace) -> Mapping[str, str] | None:
+    """Labels by the column's values; None where nothing was said."""
     if arguments.label_names is not None:
         return parse_label_names(arguments.label_names)
     return read_labels(arguments.labels) if arguments.labels else None

@@ -7,14 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_bundles import Bundle, pooled_output, verify_files
+from triptych_models.batches import by_length
 from triptych_models.errors import UnsupportedModel
 from triptych_models.progress import Say
 from triptych_models.runtime import PaddedGraph
 from triptych_models.tokenization import encode, load_tokenizer
 
 GRAPH = "cpu-fp32"
-BATCH_TOKENS = 1024
-"""Padding included. Larger batches leave the cache of a core and are no faster."""
 _TOKENIZER = "tokenizer.json"
 _REPORTS = 5
 
@@ -35,7 +34,7 @@ def embed(trunk: Bundle, texts: Sequence[str], threads: int, say: Say) -> Vector
         made = graph.run([sequences[row] for row in batch], [output])
         vectors[batch] = made[output]
 
-    batches = list(_batches([len(ids) for ids in sequences]))
+    batches = list(by_length([len(ids) for ids in sequences]))
     # a session may run in several threads at once, each of which keeps a core busy by itself
     with ThreadPoolExecutor(threads) as pool:
         _follow(pool.map(run, batches), batches, len(texts), say)
@@ -47,18 +46,6 @@ def _graph(trunk: Bundle) -> PaddedGraph:
         raise UnsupportedModel(f"--trunk: {trunk.identity} has no graph {GRAPH} that pools")
     verify_files(trunk, [trunk.graphs[GRAPH], _TOKENIZER])
     return PaddedGraph(trunk.file(trunk.graphs[GRAPH]))
-
-
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Rows by length, the longest first, in batches of BATCH_TOKENS or of one."""
-    batch: list[int] = []
-    for row in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
-        if batch and lengths[batch[0]] * (len(batch) + 1) > BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
 
 
 def _follow(done: Iterator[None], batches: Sequence[Sequence[int]], count: int, say: Say) -> None:

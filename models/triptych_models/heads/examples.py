@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +23,41 @@ Classes = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The header's names of the two columns that are read."""
+    """The header's names of the columns that are read."""
 
     text: str
     label: str
+    pair: str = ""
+    """Of the second text; empty where examples are single texts."""
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """By the option that names each: the texts in their order, then the label."""
+        pair = {"--pair-column": self.pair} if self.pair else {}
+        return {"--text-column": self.text, **pair, "--label-column": self.label}
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """N different texts, and the class of each as a position in `labels`."""
+    """N different texts or pairs, and the class of each as a position in `labels`."""
 
     texts: tuple[str, ...]
     classes: Classes
     labels: tuple[str, ...]
     origin: "Origin"
+    pairs: tuple[str, ...] = ()
+    """The second texts; none where examples are single texts."""
+
+    def take(self, rows: NDArray[np.integer]) -> "Examples":
+        """Those at `rows`, in that order."""
+        texts = tuple(self.texts[row] for row in rows)
+        pairs = tuple(self.pairs[row] for row in rows) if self.pairs else ()
+        return replace(self, texts=texts, classes=self.classes[rows], pairs=pairs)
+
+    def keys(self) -> list[tuple[str, ...]]:
+        """One for each; those of the same text, or pair of texts, are equal."""
+        columns = (self.texts, self.pairs) if self.pairs else (self.texts,)
+        return [_key(texts) for texts in zip(*columns, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +77,40 @@ class Origin:
 @dataclass(frozen=True, slots=True)
 class _Row:
     line: int
-    text: str
+    texts: tuple[str, ...]
     label: str
 
     @property
-    def key(self) -> str:
-        """Equal where only case and white space differ, which a frozen trunk hardly sees."""
-        return " ".join(self.text.split()).casefold()
+    def key(self) -> tuple[str, ...]:
+        """Equal for the same texts."""
+        return _key(self.texts)
 
 
-def read_examples(path: Path, columns: Columns, names: Mapping[str, str] | None) -> Examples:
+def _key(texts: Sequence[str]) -> tuple[str, ...]:
+    """Equal where only case and white space differ, which a frozen trunk hardly sees."""
+    return tuple(" ".join(text.split()).casefold() for text in texts)
+
+
+def read_examples(
+    path: Path,
+    columns: Columns,
+    names: Mapping[str, str] | None,
+    least: int = MIN_ROWS_PER_CLASS,
+) -> Examples:
     """Read a file; `names` gives labels by the file's values, in the order of their classes.
 
-    Without names the values are the labels, in sorted order. Raises TrainingDataError.
+    Without names the values are the labels, in sorted order. Raises TrainingDataError, also where a
+    label has fewer than the `least` texts.
     """
     rows = list(_rows(path, columns))
     kept, duplicates = _distinct(rows)
     names = names or {value: value for value in sorted({row.label for row in rows})}
     classes = _classes(kept, tuple(names), columns)
-    _check_counts(classes, tuple(names.values()))
+    _check_counts(classes, tuple(names.values()), least)
     contradictions = len(rows) - duplicates - len(kept)
     origin = Origin(path.name, sha256_file(path), len(rows), duplicates, contradictions)
-    return Examples(tuple(row.text for row in kept), classes, tuple(names.values()), origin)
+    texts, *pairs = zip(*(row.texts for row in kept), strict=True) if kept else ((),)
+    return Examples(texts, classes, tuple(names.values()), origin, pairs[0] if pairs else ())
 
 
 def read_labels(path: Path) -> Mapping[str, str]:
@@ -121,33 +154,34 @@ def _rows(path: Path, columns: Columns) -> Iterator[_Row]:
         raise TrainingDataError(f"--data: is not CSV in UTF-8: {error}") from error
 
 
-def _positions(header: Sequence[str], columns: Columns) -> tuple[int, int]:
-    found = []
-    for option, name in (("--text-column", columns.text), ("--label-column", columns.label)):
+def _positions(header: Sequence[str], columns: Columns) -> Mapping[str, int]:
+    """The place of each column by its option; the label's is the last."""
+    found = {}
+    for option, name in columns.options.items():
         if header.count(name) != 1:
             there = ", ".join(header)[:200] or "nothing"
             reason = f"the header must name {name!r} once; it holds {there}"
             raise TrainingDataError(f"{option}: {reason}")
-        found.append(header.index(name))
-    return found[0], found[1]
+        found[option] = header.index(name)
+    return found
 
 
-def _read(positions: tuple[int, int], lines: Iterator[tuple[int, list[str]]]) -> Iterator[_Row]:
+def _read(positions: Mapping[str, int], lines: Iterator[tuple[int, list[str]]]) -> Iterator[_Row]:
     for line, cells in lines:
         if not cells:  # a blank line
             continue
-        if len(cells) <= max(positions):
+        if len(cells) <= max(positions.values()):
             raise TrainingDataError(f"--data: line {line} has {len(cells)} cells only")
-        row = _Row(line, cells[positions[0]], cells[positions[1]].strip())
-        for option, cell in (("--text-column", row.text), ("--label-column", row.label)):
-            if not cell.strip():
-                raise TrainingDataError(f"{option}: is empty on line {row.line}")
-        yield row
+        for option, position in positions.items():
+            if not cells[position].strip():
+                raise TrainingDataError(f"{option}: is empty on line {line}")
+        *texts, label = (cells[position] for position in positions.values())
+        yield _Row(line, tuple(texts), label.strip())
 
 
 def _distinct(rows: Sequence[_Row]) -> tuple[list[_Row], int]:
     """The first row of every text that has one label, and how many others repeat one of them."""
-    labels: dict[str, set[str]] = {}
+    labels: dict[tuple[str, ...], set[str]] = {}
     for row in rows:
         labels.setdefault(row.key, set()).add(row.label)
     agreed = [row for row in rows if len(labels[row.key]) == 1]
@@ -165,12 +199,12 @@ def _classes(rows: Sequence[_Row], values: Sequence[str], columns: Columns) -> C
     return np.array([index[row.label] for row in rows], np.int64)
 
 
-def _check_counts(classes: Classes, labels: Sequence[str]) -> None:
+def _check_counts(classes: Classes, labels: Sequence[str], required: int) -> None:
     if len(labels) < MIN_CLASSES:
         reason = f"holds {len(labels)} labels, at least {MIN_CLASSES} are needed"
         raise TrainingDataError(f"--label-column: {reason}")
     counts = np.bincount(classes, minlength=len(labels))
     least = int(counts.argmin())
-    if counts[least] < MIN_ROWS_PER_CLASS:
+    if counts[least] < required:
         reason = f"label {labels[least]!r} has {counts[least]} different texts"
-        raise TrainingDataError(f"--data: {reason}, at least {MIN_ROWS_PER_CLASS} are needed")
+        raise TrainingDataError(f"--data: {reason}, at least {required} are needed")

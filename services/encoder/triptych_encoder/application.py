@@ -42,6 +42,7 @@ class EncoderApplication:
             workers,
             self.metrics,
             observers=[self._admission.observe],
+            niceness=self._device.niceness,
         )
         self._models = LiveModels(
             Bundle,

@@ -27,6 +27,7 @@ class ArithmeticBackend:
     description = "arithmetic"
     outputs = (HIDDEN, "pooled.cls", "pooled.mean", "pooled.last_token", LOGITS, TOKEN_LOGITS)
     reads_token_types = True
+    max_segments = 0
     cost_model = CostModel
 
     def __init__(

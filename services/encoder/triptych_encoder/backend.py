@@ -24,12 +24,14 @@ class RaggedBatch:
     """B sequences, one after the other, T tokens in all.
 
     `input_ids` and `token_type_ids` are int32 [T], where no types stand for zeros; `lengths` is
-    int32 [B].
+    int32 [B]. `ranges` are int32 [K, 2], the first and the last of some tokens of one sequence,
+    counted over all T: they are pooled as the sequences are.
     """
 
     input_ids: Ints
     token_type_ids: Ints | None
     lengths: Ints
+    ranges: Ints | None = None
 
     @classmethod
     def of(cls, sequences: Iterable[Sequence[int] | Ints]) -> "RaggedBatch":
@@ -54,15 +56,22 @@ class Backend(Protocol):
         """Whether `token_type_ids` make a difference."""
 
     @property
+    def max_segments(self) -> int:
+        """Most ranges that a run pools for one sequence, beside the sequence.
+
+        Who asks for more pools hidden states; 0 is for who reads no ranges.
+        """
+
+    @property
     def cost_model(self) -> type[CostModel]:
         """What its runs cost is a model of this kind, which decides what shares a run."""
 
     def run(self, batch: RaggedBatch, outputs: Sequence[str]) -> Sequence[Result]:
         """One result of a floating type for each of `outputs`.
 
-        `pooled.<pooling>` [B, H] and `logits` [B, labels]; of `last_hidden_state` [.., H] and
-        `token_logits` [.., labels] for each sequence its tokens' rows, with padding after them or
-        without.
+        `pooled.<pooling>` [B + K, H], of the sequences and then of the ranges, and `logits`
+        [B, labels]; of `last_hidden_state` [.., H] and `token_logits` [.., labels] for each
+        sequence its tokens' rows, with padding after them or without.
         """
 
     def close(self) -> None:

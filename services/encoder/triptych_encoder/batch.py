@@ -5,14 +5,15 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_encoder.backend import Backend, RaggedBatch, Result
+from triptych_encoder.backend import Backend, Ints, RaggedBatch, Result
 from triptych_encoder.cost import CostModel
-from triptych_encoder.entry import Entry, Submission
+from triptych_encoder.entry import Claim, Entry, Submission
 
 # Batch ids are unique in the process; the random part tells processes apart in logs.
 _PROCESS: Final = uuid.uuid4().hex[:8]
@@ -26,6 +27,14 @@ def _next_id() -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the claims on a batch ask of its run: outputs, and ranges as RaggedBatch has them."""
+
+    outputs: Sequence[str]
+    ranges: Ints | None
+
+
+@dataclass(frozen=True)
 class Batch:
     """Entries of one model for one run of its graph."""
 
@@ -33,43 +42,63 @@ class Batch:
     costs: CostModel
     batch_id: str = field(default_factory=_next_id)
 
-    @property
+    @cached_property
+    def lengths(self) -> Sequence[int]:
+        """Tokens of each entry."""
+        return [entry.length for entry in self.entries]
+
+    @cached_property
     def tokens(self) -> int:
         """Real tokens."""
-        return sum(entry.length for entry in self.entries)
+        return sum(self.lengths)
 
-    @property
+    @cached_property
     def area(self) -> int:
         """Tokens that are computed, padding included."""
-        return self.costs.area([entry.length for entry in self.entries])
+        return self.costs.area(self.lengths)
 
-    def begin(self) -> Sequence[str]:
-        """The outputs that the entries' claims need together; who claims later gets no other."""
-        needs = {claim.submission.sources for entry in self.entries for claim in entry.claims}
-        sources = frozenset[str]().union(*needs)
+    def begin(self) -> Wanted:
+        """What the entries' claims need together; who claims later gets nothing else."""
+        submissions = {claim.submission for entry in self.entries for claim in entry.claims}
+        sources = frozenset[str]().union(*(each.sources for each in submissions))
         for entry in self.entries:
             entry.computing, entry.written = sources, 0
-        return sorted(sources)
+        ranged = any(each.ranged for each in submissions)
+        return Wanted(sorted(sources), self._place_ranges() if ranged else None)
 
-    def run(self, backend: Backend, outputs: Sequence[str]) -> Arrays:
+    def _place_ranges(self) -> Ints:
+        """The ranges of all claims, which learn where among the results their own begin."""
+        found, row, start = [np.empty((0, 2), np.int32)], len(self.entries), 0
+        for entry in self.entries:
+            for claim in entry.claims:
+                claim.first_range = row
+                own = [rows.ranges(claim.index) for rows in claim.submission.ranged]
+                found += [ranges + np.int32(start) for ranges in own]
+                row += sum(map(len, own))
+            start += entry.length
+        return np.concatenate(found)
+
+    def run(self, backend: Backend, wanted: Wanted) -> Arrays:
         """In a worker's thread: compute, and write the rows of all who claim by now."""
-        results = backend.run(self.gather(), outputs)
-        arrays = dict(zip(outputs, results, strict=True))
+        results = backend.run(self.gather(wanted.ranges), wanted.outputs)
+        arrays = dict(zip(wanted.outputs, results, strict=True))
         self.write(arrays)
         return arrays
 
     def write(self, arrays: Arrays) -> None:
         """Write the rows of the claims that do not have theirs yet."""
-        claims: defaultdict[Submission, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        found: defaultdict[Submission, tuple[list[Claim], list[int]]] = defaultdict(
+            lambda: ([], [])
+        )
         for row, entry in enumerate(self.entries):
             for claim in entry.unwritten():
-                indices, rows = claims[claim.submission]
-                indices.append(claim.index)
+                claims, rows = found[claim.submission]
+                claims.append(claim)
                 rows.append(row)
         # what is beyond float16 becomes infinite, without a warning
         with np.errstate(over="ignore"):
-            for submission, (indices, rows) in claims.items():
-                submission.write(indices, rows, arrays)
+            for submission, (claims, rows) in found.items():
+                submission.write(claims, rows, arrays)
 
     def settle(self, started: float, ended: float) -> None:
         """Tell every claim that its rows are there."""
@@ -80,11 +109,11 @@ class Batch:
         for submission, indices in settled.items():
             submission.settle(indices, started, ended, self.batch_id)
 
-    def gather(self) -> RaggedBatch:
+    def gather(self, ranges: Ints | None = None) -> RaggedBatch:
         """What the backend reads."""
-        ids = np.frombuffer(b"".join(entry.key[0] for entry in self.entries), np.int32)
-        lengths = np.array([entry.length for entry in self.entries], np.int32)
-        return RaggedBatch(ids, self._token_types(lengths), lengths)
+        ids = np.frombuffer(b"".join([entry.key[0] for entry in self.entries]), np.int32)
+        lengths = np.array(self.lengths, np.int32)
+        return RaggedBatch(ids, self._token_types(lengths), lengths, ranges)
 
     def _token_types(self, lengths: NDArray[np.int32]) -> NDArray[np.int32] | None:
         if not any(entry.key[1] for entry in self.entries):

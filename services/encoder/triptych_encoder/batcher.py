@@ -25,7 +25,8 @@ class Batcher:
     def take(self, queue: LengthQueue, costs: CostModel, idle_workers: int = 1) -> list[Entry]:
         """The next batch, anchor first; empty when the queue is.
 
-        With several idle workers a queue too small for all of them is shared among them.
+        With several idle workers a queue too small for all of them is shared among them, where
+        they compute beside each other.
         """
         anchor = queue.oldest()
         if anchor is None:
@@ -34,7 +35,7 @@ class Batcher:
 
     def _budget(self, tokens: int, costs: CostModel, idle_workers: int) -> int:
         limit = self._max_batch_tokens or costs.batch_tokens
-        if idle_workers <= 1:
+        if idle_workers <= 1 or not costs.splits:
             return limit
         share = max(tokens / idle_workers, MIN_SHARE_CALLS * costs.call_tokens)
         return min(limit, math.ceil(share))

@@ -30,6 +30,9 @@ class CostModel:
     bounds: ClassVar[tuple[float, float]] = (4.0, 128.0)
     """Of `call_tokens`: a measurement outside was disturbed. On a CPU a call was seen to cost 12 to
     20 tokens, whatever the precision; this leaves room for smaller models and slower libraries."""
+    splits: ClassVar[bool] = True
+    """Whether idle workers compute beside each other, so that two halves of a run are done sooner
+    than all of it."""
     shapes: ClassVar[Sequence[Shape]] = ((1, 8), (2, 16), (4, 16), (4, 32), (4, 64), (2, 128))
     """What is measured: small runs tell the price of a call, large ones that of a token."""
 
@@ -77,9 +80,11 @@ class PackedCostModel(CostModel):
     batch_tokens: ClassVar[int] = 16_384
     # a call of a small model costs as much as some thousand tokens, of a large one some dozens
     bounds: ClassVar[tuple[float, float]] = (16.0, 16_384.0)
+    splits: ClassVar[bool] = False
     shapes: ClassVar[Sequence[Shape]] = ((1, 128), (4, 128), (16, 128), (64, 128), (128, 128))
-    batch_rows: ClassVar[int] = 1024
-    """Most sequences of a run: with them grow the buffers, and the pooling in quadratic measure."""
+    batch_ranges: ClassVar[int] = 1024
+    """Most that a run pools, sequences and ranges of their tokens: with it grow the buffers, and
+    the pooling in quadratic measure."""
 
     def area(self, lengths: Sequence[int]) -> int:
         """See CostModel."""
@@ -87,4 +92,4 @@ class PackedCostModel(CostModel):
 
     def take(self, queue: LengthQueue, anchor: Entry, budget: int) -> list[Entry]:
         """See CostModel."""
-        return queue.take_oldest(anchor, budget, self.batch_rows)
+        return queue.take_oldest(anchor, budget, self.batch_ranges)

@@ -7,6 +7,9 @@ from triptych_encoder.settings import EncoderSettings
 from triptych_servicekit.cores import available_cores
 
 CUDA: Final = "cuda"
+# Of the threads that run a graph on the cores that everything else needs for moments: those would
+# wait as long as they run, and with them the next batch. As far as `nice` without a number goes.
+CPU_NICENESS: Final = 10
 
 
 class Device(Candidates, Protocol):
@@ -15,6 +18,10 @@ class Device(Candidates, Protocol):
     @property
     def workers(self) -> int:
         """Runs at the same time."""
+
+    @property
+    def niceness(self) -> int:
+        """How far the threads of runs let others of the machine go first, 0 (not) to 19."""
 
     @property
     def failure(self) -> str:
@@ -31,6 +38,7 @@ class Cpu(Runtimes):
     """See Device. One run a core, unless the settings say otherwise."""
 
     failure = ""
+    niceness = CPU_NICENESS
 
     def __init__(self, precision: str, workers: int) -> None:
         self.workers = workers or available_cores()

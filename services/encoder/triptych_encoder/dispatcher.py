@@ -7,6 +7,9 @@ running it.
 
 import asyncio
 import logging
+import os
+import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -29,7 +32,7 @@ UNRUN: Final = "the encoder could not run this item"
 
 
 class Dispatcher:
-    """Runs what is submitted, on `workers` threads.
+    """Runs what is submitted, on `workers` threads of this `niceness`.
 
     Each of `observers` is told of every finished run: the batch, when it began on the monotonic
     clock, and its seconds.
@@ -41,6 +44,7 @@ class Dispatcher:
         workers: int,
         metrics: EncoderMetrics,
         observers: Sequence[Callable[[Batch, float, float], None]] = (),
+        niceness: int = 0,
     ) -> None:
         self._batcher = batcher
         self._workers = workers
@@ -48,7 +52,7 @@ class Dispatcher:
         self._observers = (metrics.observe_batch, *observers)
         self._lanes: list[Lane] = []
         self._arrived = asyncio.Event()
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="encode")
+        self._threads = ThreadPoolExecutor(workers, "encode", give_way, (niceness,))
         self._running = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._running_tokens = 0
@@ -78,12 +82,12 @@ class Dispatcher:
         del self._batches[lane]
 
     def submit(self, lane: Lane, entries: Sequence[Entry]) -> None:
-        """Queue entries; their submission's future tells when they are done.
+        """Queue entries of one claim each; their submission's future tells when they are done.
 
         An entry may come to share what an equal one computes.
         """
-        wanted = partial(self._wanted, time.monotonic())
-        living = [entry for entry in entries if all(map(wanted, entry.claims))]
+        now = time.monotonic()
+        living = [entry for entry in entries if self._wanted(now, entry.claims[0])]
         queued = sum(map(lane.add, living))
         self._metrics.shared.inc(len(living) - queued)
         self._arrived.set()
@@ -151,10 +155,10 @@ class Dispatcher:
             self._progress.set()
 
     async def _run(self, lane: Lane, batch: Batch) -> None:
-        outputs, started = batch.begin(), time.monotonic()
+        wanted, started = batch.begin(), time.monotonic()
         loop = asyncio.get_running_loop()
         try:
-            run = partial(batch.run, lane.backend, outputs)
+            run = partial(batch.run, lane.backend, wanted)
             arrays = await loop.run_in_executor(self._threads, run)
             ended = time.monotonic()
             batch.write(arrays)  # the rows of who claimed meanwhile
@@ -182,3 +186,9 @@ class Dispatcher:
     def _release(lane: Lane, batch: Batch) -> None:
         for entry in batch.entries:
             lane.release(entry)
+
+
+def give_way(niceness: int) -> None:
+    """Let other threads go before the calling one. Only Linux has a niceness for each thread."""
+    if niceness and sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

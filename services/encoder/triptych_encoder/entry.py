@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_encoder.outputs import Output
+from triptych_encoder.outputs import Output, RangeRows, span
 from triptych_servicekit.callers import Caller
 from triptych_servicekit.errors import TriptychError
 
@@ -32,7 +32,7 @@ class Submission:
     `input_ids` and `token_type_ids` are int32 [T], `lengths` int32 [S]. `results` holds the rows of
     each of `outputs`; those of sequences in `errors` are not to be read. `queue_seconds`, counted
     from `arrived`, and `run_seconds` are float64 [S]. `unsettled` sequences have neither result nor
-    error yet.
+    error yet. `ranged` are the rows that a run pools of ranges of tokens.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Submission:
         self.outputs = tuple(outputs)
         self.arrived = arrived
         self.sources = frozenset(output.source for output in outputs)
+        self.ranged = [each.rows for each in outputs if isinstance(each.rows, RangeRows)]
         self.results = [output.allocate() for output in outputs]
         self.errors: dict[int, TriptychError] = {}
         self.queue_seconds = np.zeros(count)
@@ -58,16 +59,28 @@ class Submission:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.unsettled = count
 
-    def write(self, indices: Sequence[int], rows: Sequence[int], arrays: Mapping[str, Any]) -> None:
-        """Take the results of some sequences from these rows of a run's arrays, by output."""
+    def write(
+        self, claims: Sequence["Claim"], rows: Sequence[int], arrays: Mapping[str, Any]
+    ) -> None:
+        """Take the results of its claims from these rows of a run's arrays, by output."""
+        indices = [claim.index for claim in claims]
+        ranges = [claim.first_range for claim in claims]
         for output, result in zip(self.outputs, self.results, strict=True):
-            output.rows.write(result, indices, arrays[output.source], rows)
+            values, own = arrays[output.source], output.rows
+            if isinstance(own, RangeRows):
+                own.write(result, indices, values, ranges)
+                ranges = [
+                    first + own.count_of(index)
+                    for first, index in zip(ranges, indices, strict=True)
+                ]
+            else:
+                own.write(result, indices, values, rows)
 
     def settle(self, indices: Sequence[int], started: float, ended: float, batch_id: str) -> None:
         """The rows of some sequences are written, by a run that may have begun before they came."""
-        began = max(started, self.arrived)
-        self.queue_seconds[indices] = began - self.arrived
-        self.run_seconds[indices] = max(0.0, ended - began)
+        began, places = max(started, self.arrived), span(indices)
+        self.queue_seconds[places] = began - self.arrived
+        self.run_seconds[places] = max(0.0, ended - began)
         for index in indices:
             self.batch_ids[index] = batch_id
         self._settle(len(indices))
@@ -86,10 +99,16 @@ class Submission:
         """An entry for every sequence that has no error yet."""
         lengths, keys = self.lengths.tolist(), self._keys()
         for caller in callers:
+            priority, due = caller.priority, self.arrived + PRIORITY_DELAY[caller.priority]
             for index in range(caller.start, caller.start + caller.count):
                 if index not in self.errors:
                     claim = Claim(self, index, caller.deadline)
-                    yield Entry(keys[index], lengths[index], claim, caller.priority)
+                    # most calls want none, and this is said for each of their sequences
+                    ranges = 1 + self._segments_of(index) if self.ranged else 1
+                    yield Entry(keys[index], lengths[index], claim, priority, due, ranges)
+
+    def _segments_of(self, index: int) -> int:
+        return sum(rows.count_of(index) for rows in self.ranged)
 
     def _keys(self) -> list[Key]:
         ends = np.cumsum(self.lengths, dtype=np.int64)
@@ -106,14 +125,18 @@ class Submission:
 
 
 class Claim:
-    """Sequence `index` of a submission, waiting for an entry."""
+    """Sequence `index` of a submission, waiting for an entry.
 
-    __slots__ = ("deadline", "index", "submission")
+    `first_range` is where its ranges begin among all that its run pools.
+    """
+
+    __slots__ = ("deadline", "first_range", "index", "submission")
 
     def __init__(self, submission: Submission, index: int, deadline: float) -> None:
         self.submission = submission
         self.index = index
         self.deadline = deadline
+        self.first_range = 0
 
     @property
     def abandoned(self) -> bool:
@@ -129,19 +152,23 @@ class Entry:
     """One sequence in the queue, and then in a run.
 
     `taken` is set once it has left the queue, `computing` once it runs: the outputs of the graph
-    that the run gives. The first `written` of its claims have their rows.
+    that the run gives. The first `written` of its claims have their rows. `ranges` are what the run
+    pools for them: the sequence, and ranges of its tokens.
     """
 
     __slots__ = (
-        "claims", "computing", "due", "key", "length", "priority", "taken", "written",
+        "claims", "computing", "due", "key", "length", "priority", "ranges", "taken", "written",
     )  # fmt: skip
 
-    def __init__(self, key: Key, length: int, claim: Claim, priority: int) -> None:
+    def __init__(
+        self, key: Key, length: int, claim: Claim, priority: int, due: float, ranges: int
+    ) -> None:
         self.key = key
         self.length = length
         self.claims = [claim]
         self.priority = priority
-        self.due = claim.submission.arrived + PRIORITY_DELAY[priority]
+        self.due = due
+        self.ranges = ranges
         self.taken = False
         self.computing: frozenset[str] | None = None
         self.written = 0
@@ -152,11 +179,16 @@ class Entry:
         return np.frombuffer(self.key[1], np.int32) if self.key[1] else None
 
     def serves(self, claim: Claim) -> bool:
-        """Whether a claim that comes now still gets all its outputs."""
-        return self.computing is None or claim.submission.sources <= self.computing
+        """Whether a claim that comes now still gets all its outputs.
+
+        A run that has begun pools the ranges that were asked for before.
+        """
+        if self.computing is None:
+            return True
+        return not claim.submission.ranged and claim.submission.sources <= self.computing
 
     def unwritten(self) -> Sequence[Claim]:
         """The claims that had no rows yet, which are to be written now."""
-        claims = self.claims[self.written :]
+        claims = self.claims[self.written :] if self.written else list(self.claims)
         self.written += len(claims)
         return claims

@@ -21,6 +21,7 @@ class Lane:
         self.queue = LengthQueue(max_length)
         self.claimed_tokens = 0
         self._entries: dict[Key, Entry] = {}
+        self._max_ranges = 1 + backend.max_segments
 
     @property
     def joinable(self) -> int:
@@ -31,21 +32,27 @@ class Lane:
         """Queue an entry, or let an equal one serve its claims; whether it was queued."""
         self.claimed_tokens += entry.length * len(entry.claims)
         held = self._entries.get(entry.key)
-        if held is not None and all(map(held.serves, entry.claims)):
+        if held is not None and self._serves(held, entry):
             self._join(held, entry)
             return False
         self._entries[entry.key] = entry
         self.queue.add(entry)
         return True
 
+    def _serves(self, held: Entry, entry: Entry) -> bool:
+        """Whether one run is enough for both."""
+        ranges = held.ranges + entry.ranges - 1
+        return ranges <= self._max_ranges and all(map(held.serves, entry.claims))
+
     def _join(self, held: Entry, entry: Entry) -> None:
         held.claims += entry.claims
+        held.ranges += entry.ranges - 1
         if not held.taken and entry.due < held.due:
             self.queue.promote(held, entry.priority, entry.due)
 
     def keep(self, entry: Entry, wanted: Callable[[Claim], bool]) -> bool:
         """Drop the claims that are not `wanted`; whether the entry still has any."""
-        living = [claim for claim in entry.claims if wanted(claim)]
+        living = list(filter(wanted, entry.claims))
         if len(living) == len(entry.claims):
             return True
         self.claimed_tokens -= entry.length * (len(entry.claims) - len(living))

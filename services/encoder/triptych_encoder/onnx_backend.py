@@ -34,6 +34,7 @@ class OnnxBackend:
     `precision` is what the graph was made for.
     """
 
+    max_segments = 0
     cost_model = CostModel
 
     def __init__(self, graph: Path, precision: str = "fp32") -> None:

@@ -40,6 +40,7 @@ class OpenVinoBackend:
     `hint` is the type that it may compute with, `bf16` or `f32`; inputs and outputs keep theirs.
     """
 
+    max_segments = 0
     cost_model = CostModel
 
     def __init__(self, graph: Path, workers: int, hint: str) -> None:

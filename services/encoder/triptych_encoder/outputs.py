@@ -5,7 +5,7 @@ S sequences of T tokens in all; an output of the graph is `width` numbers wide.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from triptych_bundles.manifest import LOGITS_OUTPUT, TOKEN_LOGITS_OUTPUT, Bundle
 
 Array = NDArray[Any]
+Ints = NDArray[np.int32]
+Numbers: TypeAlias = slice | Sequence[int]
 Bools = NDArray[np.bool_]
 
 
@@ -42,7 +44,7 @@ class SequenceRows:
         self, result: Array, indices: Sequence[int], values: Any, rows: Sequence[int]
     ) -> None:
         """See Rows. `values` [B, width]."""
-        result[indices] = values[rows]
+        result[span(indices)] = values[span(rows)]
 
     def of(self, sequences: Bools) -> Bools:
         """See Rows."""
@@ -72,38 +74,74 @@ class TokenRows:
         return rows
 
 
-class SegmentRows:
-    """One row for each of K segments of a sequence's tokens, pooled here.
+class Segments:
+    """K segments of sequences' tokens, by sequence.
 
     `segments` is int32 [K, 3]: sequence, first token, token after the last.
     """
 
-    def __init__(self, segments: NDArray[np.int32], sequences: int, pooling: str) -> None:
+    def __init__(self, segments: Ints, sequences: int) -> None:
         self.count = len(segments)
         self._segments = segments
-        self._pooling = pooling
         self._order = np.argsort(segments[:, 0], kind="stable")
         owners = segments[self._order, 0]
         self._bounds: list[int] = np.searchsorted(owners, np.arange(sequences + 1)).tolist()
 
-    def write(
-        self, result: Array, indices: Sequence[int], values: Any, rows: Sequence[int]
-    ) -> None:
-        """See Rows. `values` [B][S, width] are hidden states."""
-        for index, row in zip(indices, rows, strict=True):
-            own = self._order[self._bounds[index] : self._bounds[index + 1]]
-            if len(own):
-                first, end = self._segments[own, 1], self._segments[own, 2]
-                result[own] = pool_segments(values[row], first, end, self._pooling)
+    def own(self, sequence: int) -> NDArray[np.intp]:
+        """Which of the K are a sequence's."""
+        return self._order[self._bounds[sequence] : self._bounds[sequence + 1]]
 
     def of(self, sequences: Bools) -> Bools:
         """See Rows."""
         return sequences[self._segments[:, 0]]
 
 
-def pool_segments(
-    hidden: Array, first: NDArray[np.int32], end: NDArray[np.int32], pooling: str
-) -> Array:
+class RangeRows(Segments):
+    """One row for each segment, pooled in the run as a range of its tokens."""
+
+    def ranges(self, sequence: int) -> Ints:
+        """Those of a sequence, [k, 2]: the first token and the last, counted from its start."""
+        return self._segments[self.own(sequence), 1:] - np.array([0, 1], np.int32)
+
+    def count_of(self, sequence: int) -> int:
+        """How many a sequence has."""
+        return self._bounds[sequence + 1] - self._bounds[sequence]
+
+    def write(
+        self, result: Array, indices: Sequence[int], values: Any, rows: Sequence[int]
+    ) -> None:
+        """See Rows. `values` [R, width] of ranges; `rows` are those of the sequences' first."""
+        for index, row in zip(indices, rows, strict=True):
+            result[self.own(index)] = values[row : row + self.count_of(index)]
+
+
+class SegmentRows(Segments):
+    """One row for each segment, pooled here from hidden states."""
+
+    def __init__(self, segments: Ints, sequences: int, pooling: str) -> None:
+        super().__init__(segments, sequences)
+        self._pooling = pooling
+
+    def write(
+        self, result: Array, indices: Sequence[int], values: Any, rows: Sequence[int]
+    ) -> None:
+        """See Rows. `values` [B][S, width] are hidden states."""
+        for index, row in zip(indices, rows, strict=True):
+            own = self.own(index)
+            if len(own):
+                first, end = self._segments[own, 1], self._segments[own, 2]
+                result[own] = pool_segments(values[row], first, end, self._pooling)
+
+
+def span(numbers: Sequence[int]) -> Numbers:
+    """Consecutive numbers as a slice, by which rows are copied several times as fast."""
+    first, count = numbers[0], len(numbers)
+    if numbers[-1] - first != count - 1 or list(numbers) != list(range(first, first + count)):
+        return numbers
+    return slice(first, first + count)
+
+
+def pool_segments(hidden: Array, first: Ints, end: Ints, pooling: str) -> Array:
     """Vectors [K, H] of the tokens from `first` to before `end` [K] of one sequence [S, H].
 
     A mean costs the same however much the segments overlap: it is a difference of sums over all

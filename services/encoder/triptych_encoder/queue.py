@@ -1,7 +1,8 @@
 """The queue of one model: entries by length, and the one whose turn it is."""
 
+import math
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,20 +63,31 @@ class LengthQueue:
             self._forget(length)
         return taken
 
-    def take_oldest(self, anchor: Entry, tokens: int, entries: int) -> list[Entry]:
-        """Take out this entry and those due first, as many as have these `tokens` together.
+    def take_oldest(self, anchor: Entry, tokens: int, ranges: int) -> list[Entry]:
+        """Take out this entry and those due first, as many as have so much together.
 
         The first that does not fit ends it, so that a long one is not overtaken again and again.
         """
         self._remove(anchor)
-        taken, room = [anchor], tokens - anchor.length
-        while len(taken) < entries and (entry := self.oldest()) and entry.length <= room:
+        taken, tokens, ranges = [anchor], tokens - anchor.length, ranges - anchor.ranges
+        for entry in self._in_turn():
+            if entry.length > tokens or entry.ranges > ranges:
+                break
             self._remove(entry)
             taken.append(entry)
-            room -= entry.length
-            self._forget(entry.length)
-        self._forget(anchor.length)
+            tokens -= entry.length
+            ranges -= entry.ranges
+        for length in {entry.length for entry in taken}:
+            self._forget(length)
         return taken
+
+    def _in_turn(self) -> Iterator[Entry]:
+        """All entries as they are due; each has to be taken before the next is asked for."""
+        while classes := sorted(filter(_head, self._by_due.values()), key=lambda each: each[0].due):
+            first, *others = classes
+            until = others[0][0].due if others else math.inf
+            while (entry := _head(first)) and entry.due <= until:
+                yield entry
 
     def _forget(self, length: int) -> None:
         """Let go of those of a length that are taken."""

@@ -76,7 +76,7 @@ def item_errors(sequences: Sequences, model: EncoderModel) -> dict[int, Triptych
 
 def _outside(column: Ints | None, starts: NDArray[np.int64], size: int) -> list[int]:
     """Sequences that hold an id which is not in [0, size)."""
-    if column is None:
+    if column is None or (column.min() >= 0 and column.max() < size):
         return []
     bad = (column < 0) | (column >= size)
     found: list[int] = np.flatnonzero(np.logical_or.reduceat(bad, starts)).tolist()

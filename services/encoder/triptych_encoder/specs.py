@@ -13,6 +13,7 @@ from triptych_encoder.backend import HIDDEN, LOGITS, TOKEN_LOGITS
 from triptych_encoder.model import EncoderModel
 from triptych_encoder.outputs import (
     Output,
+    RangeRows,
     Rows,
     SegmentRows,
     SequenceRows,
@@ -51,6 +52,8 @@ class _Reader:
         self._model = model
         self._lengths = lengths
         self._max_segments = max_segments
+        # of each sequence, how many segments its run may still pool
+        self._room = np.full(len(lengths), model.lane.backend.max_segments)
         self._kinds: dict[int, Callable[[pb.OutputSpec, str], Output]] = {
             pb.OUTPUT_KIND_POOLED: self._pooled,
             pb.OUTPUT_KIND_LOGITS: self._logits,
@@ -84,9 +87,15 @@ class _Reader:
         return self._output(spec, f"{field}.kind", TOKEN_LOGITS, TokenRows(self._lengths))
 
     def _segments(self, spec: pb.OutputSpec, field: str) -> Output:
-        segments = self._read_segments(spec.segments, f"{field}.segments")
-        rows = SegmentRows(segments, len(self._lengths), self._pooling(spec, field))
-        return self._output(spec, f"{field}.kind", HIDDEN, rows)
+        segments, sequences = self._read_segments(spec.segments, f"{field}.segments"), self._lengths
+        pooling = self._pooling(spec, field)
+        room = self._room - np.bincount(segments[:, 0], minlength=len(sequences))
+        if room.min() < 0:
+            rows = SegmentRows(segments, len(sequences), pooling)
+            return self._output(spec, f"{field}.kind", HIDDEN, rows)
+        self._room = room
+        ranges = RangeRows(segments, len(sequences))
+        return self._output(spec, f"{field}.pooling", pooled_output(pooling), ranges)
 
     def _read_segments(self, tensor: types.Tensor, field: str) -> Ints:
         segments = from_tensor(tensor, field, dtypes=INT32, dimensions=(2,))

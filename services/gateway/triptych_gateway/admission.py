@@ -2,18 +2,15 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from triptych_gateway.settings import Requests
-from triptych_gateway.tasks import Input, Pair, TokenIds
 from triptych_servicekit.errors import DeadlineExceeded, Overloaded
 
 # Weight of the newest measurement of the rate, and how long one measurement lasts at least.
 SMOOTHING: Final = 0.3
 MIN_INTERVAL: Final = 0.5
-# A token of English is about four characters; taken low, so that the wait is not underestimated.
-CHARACTERS_PER_TOKEN: Final = 3
 # How soon a client that was refused for the number of requests may try again, in seconds.
 RETRY_AFTER: Final = 1.0
 
@@ -72,15 +69,3 @@ class Admission:
             weight = SMOOTHING if self._rate else 1.0
             self._rate += weight * (self._done / elapsed - self._rate)
             self._since, self._done = now, 0
-
-
-def estimate_tokens(inputs: Sequence[Input], max_length: int) -> int:
-    """About how many tokens the inputs have, before they are tokenized."""
-    return sum(min(max_length, _length(item)) for item in inputs)
-
-
-def _length(item: Input) -> int:
-    if isinstance(item, TokenIds):
-        return len(item.ids) + 2
-    characters = len(item.first) + len(item.second) if isinstance(item, Pair) else len(item)
-    return characters // CHARACTERS_PER_TOKEN + 2

@@ -51,8 +51,7 @@ class GatewayApplication:
         self._settings = settings
         self.metrics = GatewayMetrics()
         self._stages = self._build_stages()
-        encoder = self._stages[1].gatherer
-        admission = Admission(settings.requests, lambda: encoder.pending_weight > 0)
+        admission = Admission(settings.requests, lambda: self._pipeline.pending_tokens > 0)
         self._watch = CatalogWatch.of(settings.models)
         self.bundles = CatalogStore(self._watch)
         self.admin = settings.admin
@@ -68,7 +67,9 @@ class GatewayApplication:
         self.http_host = settings.http.host
         self.http_port = settings.http.port
         self.metrics.gauge(
-            "pending_tokens", "Tokens held here for the encoder.", lambda: encoder.pending_weight
+            "pending_tokens",
+            "Tokens, by estimate, held here for the encoder.",
+            lambda: self._pipeline.pending_tokens,
         )
 
     def _build_router(self, rollout: Rollout) -> Router:
@@ -78,11 +79,11 @@ class GatewayApplication:
 
     def _build_stages(self) -> tuple[Stage, Stage, Stage]:
         gathering, targets = self._settings.gathering, self._settings.stages
-        calls = gathering.light_window_calls
+        calls = gathering.stage_calls
         characters, rows = gathering.tokenizer_call_characters, gathering.postprocess_call_rows
-        texts = Window(calls, calls * characters, characters, patient=True)
-        vectors = Window(calls, calls * rows, rows, patient=True)
-        heavy = Window(gathering.window_calls, gathering.window_tokens, gathering.call_tokens)
+        texts = Window(calls, calls * characters, characters)
+        vectors = Window(calls, calls * rows, rows)
+        heavy = Window(calls, gathering.window_tokens, gathering.call_tokens)
         tokenizer, encoder, postprocess = (
             module.DESCRIPTOR.services_by_name[name].full_name
             for module, name in (
@@ -138,6 +139,7 @@ class GatewayApplication:
         """Disconnect."""
         await self._watch.stop()
         await self._router.stop()
+        await self._pipeline.stop()
         for stage in self._stages:
             await stage.stop()
 

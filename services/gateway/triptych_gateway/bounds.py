@@ -1,11 +1,21 @@
 """What is refused before any work is done for it, on every edge alike."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from triptych_bundles.manifest import Bundle
 from triptych_gateway.settings import Requests
-from triptych_gateway.tasks import Classify, Input, Pair, TagOptions, Task, TextOptions, TokenIds
+from triptych_gateway.tasks import (
+    Classify,
+    Input,
+    Pair,
+    TagOptions,
+    Task,
+    TextOptions,
+    TokenIds,
+    WindowOptions,
+)
 from triptych_servicekit.errors import InvalidArgument, TriptychError
 
 EMPTY_INPUT = "EMPTY_INPUT"
@@ -48,6 +58,8 @@ class Bounds:
     max_tasks: int = DEFAULTS.max_tasks
     max_scores: int = DEFAULTS.max_scores
     max_query_characters: int = DEFAULTS.max_query_characters
+    max_windows: int = DEFAULTS.max_windows
+    max_request_windows: int = DEFAULTS.max_request_windows
 
     @classmethod
     def of(cls, requests: Requests) -> "Bounds":
@@ -58,6 +70,8 @@ class Bounds:
             requests.max_tasks,
             requests.max_scores,
             requests.max_query_characters,
+            requests.max_windows,
+            requests.max_request_windows,
         )
 
     def check_count(self, count: int, field: str) -> None:
@@ -67,6 +81,13 @@ class Bounds:
         if count > self.max_inputs:
             message = f"{field} has {count} items, at most {self.max_inputs} are allowed"
             raise InvalidArgument(message, reason="TOO_MANY_INPUTS", field=field)
+
+    def of_windows(self, text: TextOptions) -> TextOptions:
+        """The options with the bounds of windows, where inputs are read in windows."""
+        if text.windows is None:
+            return text
+        limits = self.max_windows, self.max_request_windows
+        return replace(text, windows=WindowOptions(text.windows.stride, *limits))
 
     def check_tasks(self, count: int) -> None:
         """Raises InvalidArgument unless a request may have `count` tasks."""
@@ -153,8 +174,9 @@ def _scores(model: Bundle, inputs: Sequence[Input], text: TextOptions, task: Tas
     if isinstance(task, Classify):
         return len(inputs) * task.width
     if isinstance(task, TagOptions):
-        limit = text.max_length or model.max_length
-        return sum(min(limit, MAX_TOKENS_PER_CHARACTER * _length(item)) for item in inputs)
+        # in windows nothing is cut, and what they share is answered for once
+        limit = math.inf if text.windows else text.max_length or model.max_length
+        return sum(int(min(limit, MAX_TOKENS_PER_CHARACTER * _length(item))) for item in inputs)
     return 0
 
 

@@ -2,16 +2,27 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from triptych_bundles.manifest import Bundle
-from triptych_gateway.tasks import Classes, Classify, EmbedOptions, Entities, Task, TaskResult
+from triptych_gateway.tasks import (
+    Classes,
+    Classify,
+    EmbedOptions,
+    Entities,
+    Pieced,
+    Pieces,
+    Task,
+    TaskResult,
+)
 
 BITS = 8
 R = TypeVar("R", Classes, Entities)
+S = TypeVar("S", list[Any], NDArray[Any], Sequence[Any])
 
 
 def empty_result(model: Bundle, task: Task) -> TaskResult:
@@ -23,6 +34,13 @@ def empty_result(model: Bundle, task: Task) -> TaskResult:
         shape, labels = (0, task.width), task.head.head.labels
         return Classes(ints.reshape(shape), floats.reshape(shape), labels)
     return Entities(ints, ints, ints, ints, floats, ())
+
+
+def no_pieces(model: Bundle, options: EmbedOptions, **rest: Any) -> Pieced:
+    """What there is of no texts that are embedded piece by piece."""
+    ints, embeddings = np.empty(0, np.int32), cast("NDArray[Any]", empty_result(model, options))
+    pieces = Pieces(ints, ints, ints, ints.astype(bool))
+    return Pieced(model=model, embeddings=embeddings, pieces=pieces, **rest)
 
 
 def embedding_width(model: Bundle, options: EmbedOptions) -> int:
@@ -38,19 +56,22 @@ def divide(
     if isinstance(result, Entities):
         return list(_divide_entities(result, counts))
     if isinstance(result, Classes):
-        ids, scores = split_rows(result.label_ids, surviving), split_rows(result.scores, surviving)
+        ids, scores = split(result.label_ids, surviving), split(result.scores, surviving)
         return [Classes(*part, result.labels) for part in zip(ids, scores, strict=True)]
-    return split_rows(result, surviving)
+    return split(result, surviving)
 
 
-def split_rows(rows: NDArray[Any], sizes: Sequence[int]) -> list[NDArray[Any]]:
-    """Views on `rows`, so many for each entry."""
-    ends = np.cumsum(sizes).tolist()
-    return [rows[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+def split(column: S, sizes: Sequence[int]) -> list[S]:
+    """Parts of a list, or views on an array, so many rows for each entry."""
+    if len(sizes) == 1:
+        return [column]
+    return [column[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
 
 
 def sum_runs(values: NDArray[np.int32], sizes: Sequence[int]) -> list[int]:
     """Sums of `values`, so many for each entry."""
+    if len(sizes) == 1:
+        return [int(values.sum(dtype=np.int64))]
     sums = np.concatenate(([0], np.cumsum(values, dtype=np.int64)))
     runs: list[int] = np.diff(sums[np.cumsum(sizes)], prepend=0).tolist()
     return runs

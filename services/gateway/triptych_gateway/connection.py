@@ -1,6 +1,8 @@
 """HTTP connections bounded in what a client may leave undone: its head, and taking its answer."""
 
 import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import httptools
@@ -12,6 +14,33 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 HEAD_TIMEOUT: Final = 20.0
 # In which a client takes some of an answer that waits for it.
 SEND_TIMEOUT: Final = 30.0
+# Where a request's scope has the Client that sent it.
+CLIENT: Final = "triptych.client"
+
+
+class Client:
+    """Who is at the other end of a connection: still there, or `gone`."""
+
+    def __init__(self, listen: Callable[[], None] = lambda: None) -> None:
+        self.gone = False
+        self._listen = listen
+        self._leaving: list[Callable[[], None]] = []
+
+    @contextlib.contextmanager
+    def leaving(self, leave: Callable[[], None]) -> Iterator[None]:
+        """Call `leave` if the client goes during the block."""
+        self._listen()
+        self._leaving.append(leave)
+        try:
+            yield
+        finally:
+            self._leaving.remove(leave)
+
+    def go(self) -> None:
+        """It has gone."""
+        self.gone = True
+        for leave in tuple(self._leaving):
+            leave()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -19,6 +48,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     head_timeout = HEAD_TIMEOUT
     send_timeout = SEND_TIMEOUT
+    _client: Client
     _timer: asyncio.TimerHandle | None = None
     _sending: asyncio.TimerHandle | None = None
     _heads = 0
@@ -28,6 +58,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Expect a head."""
         super().connection_made(transport)
+        # a connection whose reading is paused, after a large body, tells of no end
+        self._client = Client(self.flow.resume_reading)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -35,6 +67,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_ended()
         self._taken()
         super().connection_lost(exc)
+        self._client.go()
 
     def pause_writing(self) -> None:
         """More waits for the client than it takes."""
@@ -58,6 +91,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
+        self.scope[CLIENT] = self._client  # type: ignore[typeddict-unknown-key]
         self._expect_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -13,6 +13,9 @@ from triptych_servicekit.errors import TriptychError
 W = TypeVar("W")
 R = TypeVar("R")
 
+Callers = Sequence[tuple[Origin, int]]
+"""Whose the items of a work are: runs over them, each of so many items."""
+
 FIRST: Final = 0
 RETRY: Final = 1
 ALONE: Final = 2
@@ -37,8 +40,12 @@ class Pool(Protocol):
         """This one did not answer: leave it alone until it is known to serve again."""
 
 
-class StageCall(Protocol):
-    """What the entries of a call have in common, and the call itself. Hashable: it is the key."""
+class Call(Protocol):
+    """What entries have in common that go out together. Hashable: it is the key."""
+
+
+class StageCall(Call, Protocol):
+    """A call to a stage."""
 
     async def __call__(self, replica: Any, entries: "Sequence[Entry[Any, Any]]") -> Sequence[Any]:
         """A result for each entry, in order."""
@@ -46,41 +53,47 @@ class StageCall(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Bounds per replica: calls and weight in flight, and the weight at which a call is full.
-
-    A `patient` one has another call in flight only beside calls that are half full or more: smaller
-    ones come back within a few milliseconds, and what waits for them shares the next.
-    """
+    """Bounds per replica: calls and weight in flight, and the weight at which a call is full."""
 
     calls: int
     weight: int
     call_weight: int
-    patient: bool = False
 
     def has_room(self, replica: Replica) -> bool:
         """Whether another call may go out to a replica."""
-        if self.patient and 2 * replica.weight < replica.calls * self.call_weight:
-            return False
         return replica.calls < self.calls
 
 
 class Entry(Generic[W, R]):
-    """One request's part of a call.
+    """A part of a call: work of one request, or of several that go through the stages together.
 
+    `callers` are those requests, runs over the work's items. `deadline` is the latest of theirs.
     `weight` is in tokens for the encoder, in characters for the tokenizer, else in items.
     `submitted` and `sent` are on the clock of `time.monotonic`; `sent` is 0 until it has gone out.
     """
 
-    __slots__ = ("call", "future", "origin", "sent", "submitted", "weight", "work")
+    __slots__ = (
+        "call", "callers", "deadline", "future", "priority", "sent", "submitted", "weight", "work",
+    )  # fmt: skip
 
-    def __init__(self, work: W, call: StageCall, weight: int, origin: Origin) -> None:
+    def __init__(self, work: W, call: Call, weight: int, callers: Callers) -> None:
         self.work = work
         self.call = call
         self.weight = weight
-        self.origin = origin
+        self.callers = callers
+        first = callers[0][0]
+        self.priority = first.priority
+        self.deadline = (
+            first.deadline if len(callers) == 1 else max(origin.deadline for origin, _ in callers)
+        )
         self.submitted = time.monotonic()
         self.sent = 0.0
         self.future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+
+    @property
+    def held(self) -> float:
+        """Seconds before it went out."""
+        return self.sent - self.submitted
 
     def fail(self, error: TriptychError) -> None:
         """End with an error, unless nobody waits any more."""
@@ -104,6 +117,11 @@ class Group:
     def living(self) -> "list[Entry[Any, Any]]":
         """Entries that somebody still waits for."""
         return [entry for entry in self.entries if not entry.future.done()]
+
+    def go(self, now: float) -> None:
+        """It goes out."""
+        for entry in self.entries:
+            entry.sent = now
 
     def resolve(self, results: Sequence[Any]) -> None:
         """Give every entry its result, unless nobody waits any more."""

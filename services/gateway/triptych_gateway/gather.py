@@ -16,21 +16,38 @@ other, the entries end with ModelNotLoaded, and what to do about it is for the r
 import asyncio
 import itertools
 import logging
+import math
 import time
 from collections import deque
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar, cast
 
-from triptych_gateway.entries import ALONE, FIRST, RETRY, Entry, Group, Pool, StageCall, Window
-from triptych_gateway.models.background import ranked
+from triptych_gateway.entries import (
+    ALONE,
+    FIRST,
+    RETRY,
+    Callers,
+    Entry,
+    Group,
+    Pool,
+    StageCall,
+    Window,
+)
+from triptych_gateway.pending import Pending
 from triptych_gateway.retries import RetryBudget
-from triptych_gateway.tasks import Origin
 from triptych_gateway.telemetry import StageMetrics
 from triptych_servicekit.errors import Internal, ModelNotLoaded, TriptychError, Unavailable
 
 logger = logging.getLogger(__name__)
 
 W = TypeVar("W")
+
+# Seconds between the last failure and what is sent alone. Two replicas have gone within moments; by
+# then it is known, here and to the proxies of a mesh, which of them serve.
+ALONE_DELAY: Final = 0.1
+
+
+class Suspected(Unavailable):
+    """Work of several callers, of whom one kills replicas: each is to be sent alone."""
 
 
 class Gatherer:
@@ -43,32 +60,36 @@ class Gatherer:
         self._window = window
         self._budget = budget
         self._metrics = metrics
-        self._pending: dict[StageCall, deque[Entry[Any, Any]]] = {}
+        self._pending = Pending()
         self._retries: deque[Group] = deque()
         self._alone: deque[Group] = deque()
+        self._failed = -math.inf
         self._reserved: Any = None
         self._scheduled = False
         self._turns = itertools.count(1)
         self._running: set[asyncio.Task[None]] = set()
-        self.pending_weight = 0
 
     async def submit(
-        self, work: W, call: StageCall, weight: int, origin: Origin
+        self, work: W, call: StageCall, weight: int, callers: Callers, alone: bool = False
     ) -> tuple[Any, float]:
         """The result of `work`, sent with what else waits for an equal call.
 
-        With it the seconds that it was held here before it went out.
+        With it the seconds that it was held here before it went out. With `alone` it goes to a
+        replica that does nothing else meanwhile.
 
-        Raises what the call raised. Cancelling drops the work if it has not gone out yet, and
-        cancels its call once nobody waits for any part of it.
+        Raises what the call raised, and Suspected where work of several callers has brought two
+        replicas down. Cancelling drops the work if it has not gone out yet, and cancels its call
+        once nobody waits for any part of it.
         """
-        entry: Entry[W, Any] = Entry(work, call, weight, ranked(origin))
-        self._pending.setdefault(call, deque()).append(entry)
-        self.pending_weight += weight
+        entry: Entry[W, Any] = Entry(work, call, weight, callers)
+        if alone:
+            self._alone.append(Group([entry], ALONE))
+        else:
+            self._pending.add(entry)
         self.wake()
         try:
             result = await entry.future
-            return result, entry.sent - entry.submitted
+            return result, entry.held
         finally:
             del entry  # or an error would hold this frame, the frame the entry, the entry the error
 
@@ -80,13 +101,11 @@ class Gatherer:
 
     def fail_waiting(self, error: TriptychError) -> None:
         """End everything that has not gone out."""
-        waiting = [*itertools.chain.from_iterable(self._pending.values())]
+        waiting = self._pending.clear()
         for group in (*self._retries, *self._alone):
             waiting += group.entries
-        self._pending.clear()
         self._retries.clear()
         self._alone.clear()
-        self.pending_weight = 0
         for entry in waiting:
             entry.fail(error)
 
@@ -120,42 +139,29 @@ class Gatherer:
         )
 
     def _next_group(self, replica: Any) -> Group | None:
-        room = self._window.weight - replica.weight if replica.calls else None
+        room = self._window.weight - replica.weight if replica.calls else math.inf
         if self._retries:
-            if room is not None and self._retries[0].weight > room:
+            if self._retries[0].weight > room:
                 return None
             return self._retries.popleft()
-        entries = list(self._take(room))
-        return Group(entries) if entries else None
-
-    def _take(self, room: int | None) -> Iterator[Entry[Any, Any]]:
-        """Entries of the call that has waited longest, up to a full call or to `room`."""
-        call = min(self._pending, key=self._order, default=None)
+        call = self._pending.most_urgent()
         if call is None:
-            return
-        queue, taken = self._pending[call], 0
-        limit = self._window.call_weight if room is None else min(self._window.call_weight, room)
-        while queue and (taken + queue[0].weight <= limit or (room is None and not taken)):
-            entry = queue.popleft()
-            self.pending_weight -= entry.weight
-            if not entry.future.done():
-                taken += entry.weight
-                yield entry
-        if not queue:
-            del self._pending[call]
-
-    def _order(self, call: StageCall) -> tuple[int, float]:
-        origin = self._pending[call][0].origin
-        return origin.priority, origin.deadline
+            return None
+        entries = list(self._pending.take(call, self._window.call_weight, room))
+        return Group(entries) if entries else None
 
     def _send_alone(self) -> None:
         """Reserve a replica for suspects, wait until it is idle, and send them one by one."""
         if not self._alone:
-            self._reserved = None
+            if self._reserved is not None and not self._reserved.calls:
+                self._reserved = None
             return
         if self._reserved is None or not self._reserved.serving:
             self._reserved = min(self._pool.serving(), key=lambda item: item.calls, default=None)
-        if self._reserved is not None and self._reserved.calls == 0:
+        rest = self._failed + ALONE_DELAY - time.monotonic()
+        if rest > 0:
+            asyncio.get_running_loop().call_later(rest, self.wake)
+        elif self._reserved is not None and self._reserved.calls == 0:
             self._start(self._alone.popleft(), self._reserved)
 
     def _start(self, group: Group, replica: Any) -> None:
@@ -163,8 +169,7 @@ class Gatherer:
         replica.weight += group.weight
         replica.turn = next(self._turns)
         self._budget.deposit()
-        for entry in group.entries:
-            entry.sent = time.monotonic()
+        group.go(time.monotonic())
         task = asyncio.create_task(self._run(group, replica))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -174,7 +179,8 @@ class Gatherer:
         started = time.perf_counter()
         code = "OK"
         try:
-            results = await group.entries[0].call(replica, group.entries)
+            call = cast("StageCall", group.entries[0].call)
+            results = await call(replica, group.entries)
             group.resolve(results)
         except Unavailable as error:
             code = error.reason
@@ -200,6 +206,7 @@ class Gatherer:
             self.wake()
 
     def _repeat(self, group: Group, replica: Any) -> None:
+        self._failed = time.monotonic()
         self._pool.suspect(replica)
         if group.attempt == ALONE or not self._budget.withdraw():
             self._count("given_up")
@@ -208,9 +215,17 @@ class Gatherer:
         self._count("made")
         living = group.living()
         if group.attempt == RETRY:
-            self._alone.extend(Group([entry], ALONE) for entry in living)
+            self._suspect(living)
         elif living:
             self._retries.append(Group(living, RETRY, avoid=replica))
+
+    def _suspect(self, entries: "list[Entry[Any, Any]]") -> None:
+        """One of these kills replicas: from now on each goes alone."""
+        for entry in entries:
+            if len(entry.callers) > 1:
+                entry.fail(Suspected("a stage of the platform does not answer", retry_after=1.0))
+            else:
+                self._alone.append(Group([entry], ALONE))
 
     def _try_another(self, group: Group, replica: Any, error: ModelNotLoaded) -> None:
         others = any(other is not replica for other in self._pool.serving())

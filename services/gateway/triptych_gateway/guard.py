@@ -8,11 +8,18 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_gateway.asking import Asking
 from triptych_gateway.bounds import Names
-from triptych_gateway.columns import empty_result
+from triptych_gateway.columns import empty_result, no_pieces
+from triptych_gateway.guard_tokens import TokenGuard
 from triptych_gateway.models.target import Target
-from triptych_gateway.options import all_ready, check_embed, check_text, ranking_head, ready
+from triptych_gateway.options import (
+    all_ready,
+    check_embed,
+    check_late,
+    check_text,
+    ranking_head,
+    ready,
+)
 from triptych_gateway.pairs import distinct_texts
 from triptych_gateway.spreading import (
     merged,
@@ -26,13 +33,13 @@ from triptych_gateway.tasks import (
     Classes,
     Classified,
     ClassifyOptions,
-    Detokenized,
     Embedded,
     EmbedOptions,
     Entities,
     Input,
     Origin,
     Pair,
+    Pieced,
     Ranked,
     Ranking,
     Similarities,
@@ -41,15 +48,13 @@ from triptych_gateway.tasks import (
     Task,
     TaskOptions,
     TextOptions,
-    TokenIds,
-    Tokens,
 )
 
 MakeReady = Callable[[Target], Sequence[Task]]
 
 
 @dataclass(frozen=True, slots=True)
-class Guard(Asking):
+class Guard(TokenGuard):
     """What every edge asks instead of the platform itself.
 
     Items that break a bound never get there; the others are answered, and all errors come back
@@ -74,6 +79,28 @@ class Guard(Asking):
         )
         embeddings = cast("NDArray[Any]", found.results[0])
         return Embedded(embeddings=embeddings, **found.common())
+
+    async def pieces(
+        self,
+        target: Target,
+        texts: Sequence[str],
+        names: Names,
+        text: TextOptions,
+        options: EmbedOptions,
+        late: bool,
+        origin: Origin,
+    ) -> Pieced:
+        """Embeddings of pieces of texts."""
+        text = self.bounds.of_windows(text)
+        check_text(target.model, text)
+        check_embed(target.model, options)
+        if late:
+            check_late(target.model, options)
+
+        def ask(to: Target, good: Sequence[str]) -> Awaitable[Pieced]:
+            return self.platform.pieces(to.model, good, text, options, late, origin)
+
+        return await self.each(target, texts, names, ask, partial(no_pieces, target.model, options))
 
     async def classify(
         self,
@@ -160,46 +187,6 @@ class Guard(Asking):
         errors = merged(refused, found.errors, len(pairs), names)
         return replace(found, errors=errors, usage=usage_by_text(found.usage, good, pairs))
 
-    async def tokenize(
-        self,
-        target: Target,
-        inputs: Sequence[Input],
-        names: Names,
-        text: TextOptions,
-        origin: Origin,
-    ) -> Tokens:
-        """Tokens."""
-        check_text(target.model, text)
-        nothing = np.empty(0, np.int32)
-
-        def ask(to: Target, good: Sequence[Input]) -> Awaitable[Tokens]:
-            return self.platform.tokenize(to.model, good, text, origin)
-
-        empty = partial(Tokens, model=target.model, input_ids=nothing, lengths=nothing)
-        return await self.each(target, inputs, names, ask, empty)
-
-    async def detokenize(
-        self,
-        target: Target,
-        sequences: Sequence[TokenIds],
-        names: Names,
-        include_special_tokens: bool,
-        origin: Origin,
-    ) -> Detokenized:
-        """Texts."""
-        refused = self.bounds.refused(target.model, sequences, names)
-        good = without(sequences, refused)
-        if not good:
-            return Detokenized(target.model, [""] * len(sequences), refused)
-        found = await self.ask(
-            target,
-            lambda to: self.platform.detokenize(to.model, good, include_special_tokens, origin),
-        )
-        texts = iter(found.texts)
-        all_texts = ["" if index in refused else next(texts) for index in range(len(sequences))]
-        errors = merged(refused, found.errors, len(sequences), names)
-        return replace(found, texts=all_texts, errors=errors)
-
     def _one(self, options: TaskOptions) -> MakeReady:
         return lambda to: [ready(self.platform.catalog, to, options)]
 
@@ -214,6 +201,7 @@ class Guard(Asking):
         all_or_none: bool = False,
     ) -> Analyzed:
         """The results of the tasks that are made ready for whichever target answers."""
+        text = self.bounds.of_windows(text)
         check_text(target.model, text)
         planned = tasks(target)
         self.bounds.check_results(target.model, inputs, text, planned)

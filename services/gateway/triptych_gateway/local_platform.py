@@ -6,39 +6,45 @@ in `local_tasks`, and simple enough that every answer can be checked by hand.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from triptych_bundles.manifest import Bundle, HeadBundle
-from triptych_gateway.columns import empty_result
+from triptych_gateway.columns import empty_result, no_pieces
+from triptych_gateway.local_answers import (
+    MakeResult,
+    column,
+    document_maker,
+    errors_of,
+    maker,
+    read_ranking,
+    usage_of,
+)
 from triptych_gateway.local_bundles import local_bundle
-from triptych_gateway.local_tasks import cosine, relevance, result_of, token_vectors
+from triptych_gateway.local_documents import pieces_of, read
+from triptych_gateway.local_tasks import cosine, relevance, token_vectors
 from triptych_gateway.local_tokens import Sequenced, decode, tokenize
-from triptych_gateway.matching import prompts_of_ranking
 from triptych_gateway.models.catalog import Catalog
-from triptych_gateway.naming import under_name
 from triptych_gateway.tasks import (
     Analyzed,
     ChosenHead,
     Detokenized,
+    EmbedOptions,
     Input,
     Origin,
     Pair,
+    Pieced,
     Ranked,
     Ranking,
     Similarities,
     Task,
-    TaskResult,
     TextOptions,
     Timing,
     TokenIds,
     Tokens,
-    Usage,
 )
-from triptych_servicekit.errors import DeadlineExceeded, Overloaded, TriptychError, Unavailable
+from triptych_servicekit.errors import DeadlineExceeded, Overloaded, Unavailable
 
 __all__ = ["LocalPlatform", "local_bundle", "token_vectors"]
 
@@ -78,13 +84,47 @@ class LocalPlatform:
         origin: Origin,
     ) -> Analyzed:
         """The results for the inputs that tokenize."""
-        done = [tokenize(model, item, text) for item in inputs]
+        make: MakeResult
+        if text.windows:
+            documents = [read(model, item, text) for item in inputs]
+            done = [document.sequenced for document in documents]
+            make = document_maker(documents)
+        else:
+            done = [tokenize(model, item, text) for item in inputs]
+            make = maker(done)
         timing = await self._work(done, origin)
-        errors = _errors(done)
-        make = empty_result if len(errors) == len(done) else _maker(done)
+        errors = errors_of(done)
+        if len(errors) == len(done):
+            make = empty_result
         results = [make(model, task) for task in tasks]
         return Analyzed(
-            model=model, results=results, usage=_usage(done), errors=errors, timing=timing
+            model=model, results=results, usage=usage_of(done), errors=errors, timing=timing
+        )
+
+    async def pieces(
+        self,
+        model: Bundle,
+        texts: Sequence[str],
+        text: TextOptions,
+        options: EmbedOptions,
+        late: bool,
+        origin: Origin,
+    ) -> Pieced:
+        """Embeddings of the windows of the texts that tokenize."""
+        documents = [read(model, item, text) for item in texts]
+        done = [document.sequenced for document in documents]
+        timing = await self._work(done, origin)
+        usage, errors = usage_of(done), errors_of(done)
+        if len(errors) == len(done):
+            return no_pieces(model, options, usage=usage, errors=errors, timing=timing)
+        embeddings, pieces = pieces_of(model, documents, options, late)
+        return Pieced(
+            model=model,
+            embeddings=embeddings,
+            pieces=pieces,
+            usage=usage,
+            errors=errors,
+            timing=timing,
         )
 
     async def rank(
@@ -96,7 +136,7 @@ class LocalPlatform:
         origin: Origin,
     ) -> Ranked:
         """The documents that tokenize, or pair with the query."""
-        query, done = _read_ranking(model, head, ranking, text)
+        query, done = read_ranking(model, head, ranking, text)
         timing = await self._work([*query, *done], origin)
         raw = ranking.options.raw_scores
         scores = {
@@ -109,10 +149,10 @@ class LocalPlatform:
         best = sorted(scores, key=lambda index: -scores[index])[: ranking.options.top_n or None]
         return Ranked(
             model=model,
-            document_index=_column(best),
+            document_index=column(best),
             scores=np.array([scores[index] for index in best], np.float32),
-            usage=_usage([*query, *done]),
-            errors=_errors(done),
+            usage=usage_of([*query, *done]),
+            errors=errors_of(done),
             timing=timing,
         )
 
@@ -135,7 +175,7 @@ class LocalPlatform:
         return Similarities(
             model=model,
             scores=np.array(scores, np.float32),
-            usage=_usage(done),
+            usage=usage_of(done),
             errors=errors,
             timing=timing,
         )
@@ -151,15 +191,15 @@ class LocalPlatform:
         offsets = [(place.start, place.end) for place in places]
         return Tokens(
             model=model,
-            input_ids=_column([number for item in good for number in item.ids]),
-            lengths=_column([len(item.ids) for item in good]),
-            usage=_usage(done),
-            token_type_ids=_column([place.type_id for place in places]),
-            offsets=_column(offsets).reshape(-1, 2) if text.layout else None,
-            special_tokens_mask=_column([place.special for place in places])
+            input_ids=column([number for item in good for number in item.ids]),
+            lengths=column([len(item.ids) for item in good]),
+            usage=usage_of(done),
+            token_type_ids=column([place.type_id for place in places]),
+            offsets=column(offsets).reshape(-1, 2) if text.layout else None,
+            special_tokens_mask=column([place.special for place in places])
             if text.layout
             else None,
-            errors=_errors(done),
+            errors=errors_of(done),
             timing=timing,
         )
 
@@ -196,34 +236,3 @@ class LocalPlatform:
         if seconds >= left:
             raise DeadlineExceeded("the request's time ended before its answer was ready")
         return Timing(encode=seconds)
-
-
-def _maker(done: Sequence[Sequenced]) -> Callable[[Bundle, Task], TaskResult]:
-    return lambda model, task: result_of(model, done, task)
-
-
-def _read_ranking(
-    model: Bundle, head: ChosenHead | None, ranking: Ranking, text: TextOptions
-) -> tuple[list[Sequenced], list[Sequenced]]:
-    """The query and the documents; for a head nothing, and the documents with the query."""
-    if head:
-        pairs = [Pair(ranking.query, document) for document in ranking.documents]
-        return [], [tokenize(model, pair, text) for pair in pairs]
-    ask, answer = prompts_of_ranking(model, text)
-    query = tokenize(model, ranking.query, ask)
-    if query.error:
-        raise under_name(query.error, "query")
-    return [query], [tokenize(model, document, answer) for document in ranking.documents]
-
-
-def _usage(done: Sequence[Sequenced]) -> Usage:
-    total = np.array([item.total for item in done], np.int32)
-    return Usage(total, np.array([len(item.ids) for item in done], np.int32))
-
-
-def _errors(done: Sequence[Sequenced]) -> dict[int, TriptychError]:
-    return {index: item.error for index, item in enumerate(done) if item.error is not None}
-
-
-def _column(values: Sequence[Any]) -> NDArray[np.int32]:
-    return np.array(values, np.int32)

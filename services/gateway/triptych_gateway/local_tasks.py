@@ -46,7 +46,16 @@ def result_of(model: Bundle, done: Sequence[Sequenced], task: Task) -> TaskResul
 
 def embed(model: Bundle, ids: Sequence[int], options: EmbedOptions) -> NDArray[Any]:
     """The embedding of a sequence."""
-    vector = _pool(model, ids, options.pooling or model.pooling)
+    return finish(model, pool(model, ids, options), options)
+
+
+def pool(model: Bundle, ids: Sequence[int], options: EmbedOptions) -> NDArray[np.float32]:
+    """The raw vector of a sequence."""
+    return _pooled(model, ids, options.pooling or model.pooling)
+
+
+def finish(model: Bundle, vector: NDArray[np.float32], options: EmbedOptions) -> NDArray[Any]:
+    """The embedding that is made of a raw vector."""
     vector = vector[: options.dimensions or None]
     normalize = model.normalize if options.normalize is None else options.normalize
     if normalize:
@@ -67,23 +76,25 @@ def cosine(model: Bundle, first: Sequence[int], second: Sequence[int]) -> float:
 
 def relevance(model: Bundle, ids: Sequence[int], head: ChosenHead, raw: bool) -> float:
     """What a head of one label makes of a pair."""
-    return float(_scores(_logits(model, ids, head.head), head.head, raw)[0])
+    return float(scores_of(logits_of(model, ids, head.head), head.head, raw)[0])
 
 
 def _classes(model: Bundle, good: Sequence[Sequenced], task: Classify) -> Classes:
     head = task.head.head
-    logits = [_logits(model, item.ids, head) for item in good]
-    scores = np.stack([_scores(row, head, task.raw_scores) for row in logits])
+    logits = [logits_of(model, item.ids, head) for item in good]
+    scores = np.stack([scores_of(row, head, task.raw_scores) for row in logits])
     ids = np.argsort(-scores, axis=1, kind="stable")[:, : task.width].astype(np.int32)
     return Classes(ids, np.take_along_axis(scores, ids, axis=1), head.labels)
 
 
-def _logits(model: Bundle, ids: Sequence[int], head: Head) -> NDArray[np.float32]:
+def logits_of(model: Bundle, ids: Sequence[int], head: Head) -> NDArray[np.float32]:
+    """The first numbers of a raw vector."""
     pooling = head.input.removeprefix(pooled_output("")) if head.layers else model.pooling
-    return _pool(model, ids, pooling)[: len(head.labels)]
+    return _pooled(model, ids, pooling)[: len(head.labels)]
 
 
-def _scores(logits: NDArray[np.float32], head: Head, raw: bool) -> NDArray[np.float32]:
+def scores_of(logits: NDArray[np.float32], head: Head, raw: bool) -> NDArray[np.float32]:
+    """What the head makes of them."""
     if raw or head.problem_type == "regression":
         return logits
     exact = logits.astype(np.float64)
@@ -102,7 +113,7 @@ def _table(dimensions: int) -> NDArray[np.float32]:
     return _TABLES[dimensions]
 
 
-def _pool(model: Bundle, ids: Sequence[int], pooling: str) -> NDArray[np.float32]:
+def _pooled(model: Bundle, ids: Sequence[int], pooling: str) -> NDArray[np.float32]:
     if pooling == "mean":
         total: NDArray[np.float32] = token_vectors(ids, model.hidden_size).sum(axis=0)
         return total / np.float32(len(ids))

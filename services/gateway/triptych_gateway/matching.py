@@ -9,6 +9,7 @@ import numpy as np
 from triptych_bundles.manifest import Bundle
 from triptych_gateway.chunk import Chunk
 from triptych_gateway.merging import Merged, rows
+from triptych_gateway.models.background import ranked
 from triptych_gateway.naming import under_name
 from triptych_gateway.pairs import PairRows
 from triptych_gateway.passage import Job, Passage
@@ -52,10 +53,12 @@ async def compare(
     if len(living):
         work = SimilarityWork(rows(chunks), living.first(), living.second())
         call, stage = passage.calls.similarity(job.model), passage.stages.postprocess
-        result, held = await stage.submit(work, call, len(living), job.origin)
+        result, held = await stage.submit(
+            work, call, len(living), [(ranked(job.origin), len(living))]
+        )
         scores = result.rows
         living.fail(result.errors)
-        _compared(merged.timing, result.time, held)
+        _compared(merged.timing, result.times[0], held)
     return Similarities(
         model=job.model,
         scores=scores,
@@ -98,15 +101,17 @@ async def _ranked(
     query: Chunk | None = None,
 ) -> Ranked:
     merged = Merged.of(chunks)
-    found = RankResult(np.empty(0, np.int32), np.empty(0, np.float32), None, StageTime(0, 0))
+    found = RankResult(np.empty(0, np.int32), np.empty(0, np.float32), None, ())
     living = np.delete(np.arange(len(ranking.documents)), sorted(merged.errors))
     if len(living):
         work = RankWork(rows(chunks), query.arrays[0] if query else None)
         call = passage.calls.rank(job.model, head, ranking.options)
-        found, held = await passage.stages.postprocess.submit(work, call, len(living), job.origin)
+        found, held = await passage.stages.postprocess.submit(
+            work, call, len(living), [(ranked(job.origin), 1)]
+        )
         if found.error:
             raise under_name(found.error, "query")
-        _compared(merged.timing, found.time, held)
+        _compared(merged.timing, found.times[0], held)
     return Ranked(
         model=job.model,
         document_index=living[found.document_index].astype(np.int32),
@@ -125,7 +130,7 @@ def _compared(timing: Timing, time: StageTime, held: float) -> None:
 def _with_query(query: Chunk | None, documents: Usage) -> Usage:
     if query is None:
         return documents
-    own = query.usage()
+    own = query.spent()
     return Usage(
         np.concatenate([own.total_tokens, documents.total_tokens]),
         np.concatenate([own.kept_tokens, documents.kept_tokens]),

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from triptych_bundles.manifest import Bundle
 from triptych_gateway.chunk import Chunk
 from triptych_gateway.columns import join, join_results
+from triptych_gateway.pieces import Pooled
 from triptych_gateway.tasks import (
     Analyzed,
     Detokenized,
+    Pieced,
+    Pieces,
     TaskResult,
     Timing,
     Tokens,
@@ -53,9 +56,30 @@ def analyzed(model: Bundle, chunks: Sequence[Chunk]) -> Analyzed:
     )
 
 
+def pieced(model: Bundle, parts: Sequence[tuple[Chunk, Pooled]]) -> Pieced:
+    """The answer of all parts' texts and pieces."""
+    chunks, pooled = [chunk for chunk, _ in parts], [pooled for _, pooled in parts]
+    merged, columns = Merged.of(chunks), [one.pieces for one in pooled]
+    starts = _starts([chunk.size for chunk in chunks])
+    places = Pieces(
+        join([one.item_index + np.int32(at) for one, at in zip(columns, starts, strict=True)]),
+        join([one.start for one in columns]),
+        join([one.end for one in columns]),
+        join([one.late for one in columns]),
+    )
+    return Pieced(
+        model=model,
+        embeddings=join([one.rows for one in pooled]),
+        pieces=places,
+        usage=merged.usage,
+        errors=merged.errors,
+        timing=merged.timing,
+    )
+
+
 def usage(chunks: Sequence[Chunk]) -> Usage:
     """Tokens of all chunks' inputs."""
-    parts = [chunk.usage() for chunk in chunks]
+    parts = [chunk.spent() for chunk in chunks]
     return Usage(
         join([part.total_tokens for part in parts]), join([part.kept_tokens for part in parts])
     )
@@ -80,7 +104,7 @@ def tokens(model: Bundle, parts: Sequence[TokenizeResult]) -> Tokens:
         offsets=_join_present([part.offsets for part in parts]),
         special_tokens_mask=_join_present([part.special_tokens_mask for part in parts]),
         errors=_shifted([part.errors for part in parts], sizes),
-        timing=Timing(tokenize=max(part.time.compute for part in parts)),
+        timing=Timing(tokenize=max(part.times[0].compute for part in parts)),
     )
 
 
@@ -91,14 +115,14 @@ def detokenized(model: Bundle, parts: Sequence[DetokenizeResult]) -> Detokenized
         model,
         [text for part in parts for text in part.texts],
         _shifted([part.errors for part in parts], sizes),
-        Timing(tokenize=max(part.time.compute for part in parts)),
+        Timing(tokenize=max(part.times[0].compute for part in parts)),
     )
 
 
 def _results(chunks: Sequence[Chunk]) -> list[TaskResult]:
     """The results of all tasks."""
     starts = _starts([chunk.size for chunk in chunks])
-    tasks = zip(*(chunk.results for chunk in chunks), strict=True)
+    tasks = zip(*(chunk.results or () for chunk in chunks), strict=True)
     return [join_results(parts, starts) for parts in tasks]
 
 

@@ -2,8 +2,9 @@
 
 from array import array
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+import numpy as np
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -20,6 +21,7 @@ from triptych_gateway.tasks import (
     EmbedOptions,
     Input,
     Pair,
+    Pieced,
     Pooling,
     Similarities,
     TextOptions,
@@ -27,9 +29,10 @@ from triptych_gateway.tasks import (
     TokenIds,
     Truncation,
     Usage,
+    WindowOptions,
 )
 from triptych_servicekit.durations import set_seconds
-from triptych_servicekit.errors import InvalidArgument, TriptychError, Unimplemented
+from triptych_servicekit.errors import InvalidArgument, TriptychError
 from triptych_servicekit.status import to_status
 from triptych_servicekit.tensors import INT32, from_tensor, to_tensor
 
@@ -38,6 +41,13 @@ TRUNCATIONS: Final[Mapping[int, Truncation]] = {
     tokenizer.TRUNCATION_RIGHT: "right",
     tokenizer.TRUNCATION_LEFT: "left",
     tokenizer.TRUNCATION_ERROR: "error",
+    tokenizer.TRUNCATION_WINDOW: "right",
+}
+Chunking = Literal["", "window", "late"]
+CHUNKINGS: Final[Mapping[int, Chunking]] = {
+    pb.CHUNKING_UNSPECIFIED: "",
+    pb.CHUNKING_WINDOW: "window",
+    pb.CHUNKING_LATE: "late",
 }
 POOLINGS: Final[Mapping[int, Pooling]] = {
     types.POOLING_UNSPECIFIED: "",
@@ -74,14 +84,39 @@ def _input(item: tokenizer.TokenizeInput, field: str) -> Input:
 
 
 def read_text_options(text: pb.TextOptions) -> TextOptions:
-    """How inputs become tokens. Windows are refused."""
+    """How inputs become tokens, of which each has to fit the model."""
     if text.truncation == tokenizer.TRUNCATION_WINDOW:
-        message = "text.truncation: windows are not offered yet"
-        raise Unimplemented(message, field="text.truncation")
+        message = "text.truncation: windows are for Embed, Classify, TagTokens and Analyze"
+        raise InvalidArgument(message, field="text.truncation")
+    return read_document_options(text)
+
+
+def read_document_options(text: pb.TextOptions) -> TextOptions:
+    """How inputs become tokens, in windows where that is asked for."""
+    windows = None
+    if text.truncation == tokenizer.TRUNCATION_WINDOW:
+        windows = WindowOptions(text.stride if text.HasField("stride") else None)
+    elif text.HasField("stride"):
+        message = "text.stride is of windows, which were not asked for"
+        raise InvalidArgument(message, field="text.stride")
     truncation = TRUNCATIONS.get(text.truncation)
     if truncation is None:
         raise unknown("text.truncation")
-    return TextOptions(truncation, text.max_length, text.prompt_name)
+    return TextOptions(truncation, text.max_length, text.prompt_name, windows=windows)
+
+
+def read_chunking(request: pb.EmbedRequest) -> Chunking:
+    """Whether pieces of texts are embedded."""
+    chunking = CHUNKINGS.get(request.chunking)
+    if chunking is None:
+        raise unknown("chunking")
+    return chunking
+
+
+def read_piece_options(text: pb.TextOptions) -> TextOptions:
+    """How texts become tokens, of which pieces are embedded."""
+    stride = text.stride if text.HasField("stride") else None
+    return TextOptions("right", text.max_length, text.prompt_name, windows=WindowOptions(stride))
 
 
 def read_embed_options(
@@ -106,6 +141,19 @@ def embed_response(embedded: Embedded, elapsed: float) -> pb.EmbedResponse:
     """The answer of Embed."""
     result = postprocess.EmbedResult(embeddings=to_tensor(embedded.embeddings))
     return pb.EmbedResponse(result=result, **answer_fields(embedded, elapsed))
+
+
+def pieces_response(found: Pieced, elapsed: float) -> pb.EmbedResponse:
+    """The answer of Embed where each piece has an embedding."""
+    pieces = found.pieces
+    chunks = pb.Chunks(
+        item_index=to_tensor(pieces.item_index),
+        start=to_tensor(pieces.start),
+        end=to_tensor(pieces.end),
+        late=to_tensor(pieces.late.astype(np.int32)),
+    )
+    result = postprocess.EmbedResult(embeddings=to_tensor(found.embeddings))
+    return pb.EmbedResponse(result=result, chunks=chunks, **answer_fields(found, elapsed))
 
 
 def similarity_response(found: Similarities, elapsed: float) -> pb.SimilarityResponse:

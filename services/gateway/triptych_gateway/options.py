@@ -29,6 +29,11 @@ def check_text(model: Bundle, text: TextOptions) -> None:
     if text.max_length > model.max_length:
         message = f"max_length is {text.max_length}, the model's maximum is {model.max_length}"
         raise InvalidArgument(message, field="max_length")
+    if text.windows and (text.windows.stride or 0) >= (text.max_length or model.max_length):
+        message = (
+            f"stride is {text.windows.stride}, a window has {text.max_length or model.max_length}"
+        )
+        raise InvalidArgument(f"{message} tokens", field="stride")
     if text.prompt_name and text.prompt_name not in model.prompts:
         known = ", ".join(sorted(model.prompts)) or "none"
         message = f"prompt_name is unknown; the model's prompts: {known}"
@@ -45,6 +50,14 @@ def check_embed(model: Bundle, options: EmbedOptions) -> None:
     if options.dimensions > model.hidden_size:
         message = f"dimensions is {options.dimensions}, the model has {model.hidden_size}"
         raise InvalidArgument(message, field="dimensions")
+
+
+def check_late(model: Bundle, options: EmbedOptions) -> None:
+    """Raises InvalidArgument unless a text can be read as a whole and pooled piece by piece."""
+    pooling = options.pooling or model.pooling
+    if pooling != "mean":
+        message = f"chunks: late chunking takes the mean of tokens, the pooling is '{pooling}'"
+        raise InvalidArgument(message, field="chunks")
 
 
 def check_tag(model: Bundle, options: TagOptions) -> None:
@@ -119,7 +132,7 @@ def ranking_head(target: Target) -> ChosenHead | None:
 def _classify(head: ChosenHead, options: ClassifyOptions) -> Classify:
     """Asking for as many classes as there are is asking for all."""
     top_k = options.top_k if options.top_k < len(head.head.labels) else 0
-    return Classify(head, top_k, options.raw_scores)
+    return Classify(head, top_k, options.raw_scores, options.windows)
 
 
 def _of_bundle(bundle: HeadBundle) -> ChosenHead:

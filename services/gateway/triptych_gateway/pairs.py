@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from triptych_gateway.layout import Ints
 from triptych_gateway.tasks import Pair
-from triptych_gateway.work import Ints
 from triptych_servicekit.errors import TriptychError
 
 

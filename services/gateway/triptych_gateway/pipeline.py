@@ -7,26 +7,32 @@ overlaps encoding another, and that several replicas share it.
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from triptych_bundles.manifest import Bundle, pooled_output
-from triptych_gateway.admission import Admission, estimate_tokens
-from triptych_gateway.cutting import cut
+from triptych_gateway import documents, pieces
+from triptych_gateway.admission import Admission
+from triptych_gateway.cutting import MAX_CALL_NUMBERS, cut, estimate_tokens
+from triptych_gateway.entries import Window
 from triptych_gateway.matching import compare, rank_pairs, rank_vectors
-from triptych_gateway.merging import analyzed, detokenized, tokens
+from triptych_gateway.merging import analyzed, detokenized, pieced, tokens
 from triptych_gateway.models.catalog import Catalog
 from triptych_gateway.pairs import distinct_texts
 from triptych_gateway.passage import Job, Passage
 from triptych_gateway.plan import Plan
+from triptych_gateway.reading import Reader, Reading
 from triptych_gateway.seams import Calls, StageSet
 from triptych_gateway.settings import Gathering
 from triptych_gateway.tasks import (
     Analyzed,
     ChosenHead,
     Detokenized,
+    EmbedOptions,
     Input,
     Origin,
     Pair,
+    Pieced,
     Ranked,
     Ranking,
     Similarities,
@@ -34,15 +40,18 @@ from triptych_gateway.tasks import (
     TextOptions,
     TokenIds,
     Tokens,
+    WindowOptions,
 )
+from triptych_gateway.windowing import Tally, Windowing
 from triptych_servicekit.errors import DeadlineExceeded
-from triptych_servicekit.together import together
+from triptych_servicekit.together import in_lanes, together
 
 T = TypeVar("T")
 InputT = TypeVar("InputT", bound=Input)
 
-# Numbers that an encoder call may return, at most: half of the largest message.
-MAX_CALL_NUMBERS: Final = 4 * 1024 * 1024
+# Parts of a request read in windows that are worked on at a time: the next is tokenized while one
+# is encoded, and no more of them are held.
+PARTS: Final = 2
 
 
 class Pipeline:
@@ -58,9 +67,20 @@ class Pipeline:
     ) -> None:
         self.catalog = catalog
         self._stages = stages
-        self._passage = Passage(stages, calls)
+        window = Window(limits.window_calls, limits.window_tokens, limits.call_tokens)
+        self._passage = Passage(stages, calls, window)
+        self._reader = Reader(self._passage, limits.call_tokens)
         self._admission = admission
         self._limits = limits
+
+    @property
+    def pending_tokens(self) -> int:
+        """Tokens, by estimate, of what waits to go to the stages."""
+        return self._passage.cohorts.pending_weight
+
+    async def stop(self) -> None:
+        """Cancel what is on its way."""
+        await self._passage.cohorts.stop()
 
     def unready(self) -> Sequence[str]:
         """Models and stages that are missing."""
@@ -77,9 +97,39 @@ class Pipeline:
     ) -> Analyzed:
         """See Platform."""
         job = Job(model, text, Plan.of(model, tasks), origin)
+        if text.windows is not None:
+            reading, parts, estimate = self._read(job, text.windows, inputs)
+            answer = partial(documents.answer, self._reader, reading)
+            lanes = [in_lanes(PARTS, parts, answer)]
+            return analyzed(model, (await self._admitted(lanes, estimate, origin))[0])
         work = [self._passage.answer(job, part) for part in self._cut(inputs, job.plan)]
         chunks = await self._admitted(work, estimate_tokens(inputs, model.max_length), origin)
         return analyzed(model, chunks)
+
+    async def pieces(
+        self,
+        model: Bundle,
+        texts: Sequence[str],
+        text: TextOptions,
+        options: EmbedOptions,
+        late: bool,
+        origin: Origin,
+    ) -> Pieced:
+        """See Platform."""
+        job = Job(model, text, Plan.of(model, [options]), origin)
+        reading, parts, estimate = self._read(job, text.windows or WindowOptions(), texts)
+        embed = partial(pieces.embed, self._reader, reading, late)
+        found = await self._admitted([in_lanes(PARTS, parts, embed)], estimate, origin)
+        return pieced(model, found[0])
+
+    def _read(
+        self, job: Job, options: WindowOptions, inputs: Sequence[InputT]
+    ) -> tuple[Reading, list[Sequence[InputT]], int]:
+        """How inputs are read in windows, in which parts, and of how many tokens, by estimate."""
+        windowing = Windowing.of(job.plan, job.text, options)
+        reading = Reading(job, windowing, Tally(options.max_request_windows))
+        parts = list(windowing.cut(inputs, self._limits.tokenizer_call_characters))
+        return reading, parts, windowing.estimate(inputs)
 
     async def similarity(
         self, model: Bundle, pairs: Sequence[Pair], text: TextOptions, origin: Origin
@@ -125,7 +175,7 @@ class Pipeline:
             self._passage.tokenize(model, text, part, origin)
             for part in self._cut(inputs, Plan(model, ()))
         ]
-        return tokens(model, [result for result, _ in await self._admitted(work, 0, origin)])
+        return tokens(model, await self._admitted(work, 0, origin))
 
     async def detokenize(
         self,

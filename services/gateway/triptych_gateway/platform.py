@@ -9,9 +9,11 @@ from triptych_gateway.tasks import (
     Analyzed,
     ChosenHead,
     Detokenized,
+    EmbedOptions,
     Input,
     Origin,
     Pair,
+    Pieced,
     Ranked,
     Ranking,
     Similarities,
@@ -45,6 +47,21 @@ class Platform(Protocol):
         """A result for each of the tasks, all of one pass of the inputs through the encoder.
 
         Entities come without what the texts say there.
+        """
+
+    async def pieces(
+        self,
+        model: Bundle,
+        texts: Sequence[str],
+        text: TextOptions,
+        options: EmbedOptions,
+        late: bool,
+        origin: Origin,
+    ) -> Pieced:
+        """An embedding for each window of the texts, or with `late` for what would be a window.
+
+        What is `late` is pooled by the mean of its tokens in a pass over the whole text, where the
+        model can take that.
         """
 
     async def rank(

@@ -5,23 +5,23 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from triptych_bundles.manifest import Bundle
-from triptych_gateway.entries import StageCall
-from triptych_gateway.tasks import ChosenHead, Origin, RankOptions, Task, TextOptions
+from triptych_gateway.entries import Callers, StageCall
+from triptych_gateway.tasks import ChosenHead, RankOptions, Task, TextOptions
 
 
 class SubmitsWork(Protocol):
     """A stage: see stage.Stage."""
 
     async def submit(
-        self, work: Any, call: StageCall, weight: int, origin: Origin
+        self, work: Any, call: StageCall, weight: int, callers: Callers, alone: bool = False
     ) -> tuple[Any, float]:
-        """Send work, gathered with what else waits for an equal call.
+        """Send work, gathered with what else waits for an equal call, or `alone`.
 
         Returns its result and the seconds it was held before it went out.
         """
 
-    def available(self) -> bool:
-        """Whether a replica serves."""
+    def replicas(self) -> int:
+        """How many serve."""
 
 
 class Calls(Protocol):
@@ -34,6 +34,9 @@ class Calls(Protocol):
     def detokenize(self, model: Bundle, include_special_tokens: bool) -> StageCall: ...
     def encode(self, model: Bundle, outputs: Sequence[str]) -> StageCall: ...
     def answer(self, model: Bundle, tasks: Sequence[Task], inputs: Sequence[int]) -> StageCall: ...
+    def answer_documents(
+        self, model: Bundle, tasks: Sequence[Task], inputs: Sequence[int]
+    ) -> StageCall: ...
     def similarity(self, model: Bundle) -> StageCall: ...
     def rank(self, model: Bundle, head: ChosenHead | None, options: RankOptions) -> StageCall: ...
 
@@ -49,4 +52,4 @@ class StageSet:
     def missing(self) -> list[str]:
         """Names of those without a serving replica."""
         names = ("tokenizer", "encoder", "postprocess")
-        return [name for name in names if not getattr(self, name).available()]
+        return [name for name in names if not getattr(self, name).replicas()]

@@ -17,8 +17,12 @@ from triptych_gateway.messages import (
     embed_response,
     head_message,
     model_message,
+    pieces_response,
+    read_chunking,
+    read_document_options,
     read_embed_options,
     read_inputs,
+    read_piece_options,
     read_text_options,
     similarity_response,
 )
@@ -64,15 +68,31 @@ class GatewayServicer(rpc.GatewayServiceServicer):
         origin = self._origin(context)
         target = self._resolve(request.model)
         self._guard.bounds.check_count(len(request.inputs), "inputs")
+        if chunking := read_chunking(request):
+            return await self._pieces(request, target, chunking == "late", origin, started)
         embedded = await self._guard.embed(
             target,
             read_inputs(request.inputs),
             INPUTS,
-            read_text_options(request.text),
+            read_document_options(request.text),
             read_embed_options(request.options, request.pooling),
             origin,
         )
         return embed_response(embedded, time.perf_counter() - started)
+
+    async def _pieces(
+        self, request: pb.EmbedRequest, target: Target, late: bool, origin: Origin, started: float
+    ) -> pb.EmbedResponse:
+        found = await self._guard.pieces(
+            target,
+            read_texts(request.inputs, "embed piece by piece"),
+            INPUTS,
+            read_piece_options(request.text),
+            read_embed_options(request.options, request.pooling),
+            late,
+            origin,
+        )
+        return pieces_response(found, time.perf_counter() - started)
 
     async def Similarity(  # noqa: N802
         self, request: pb.SimilarityRequest, context: Context[Any, Any]
@@ -99,7 +119,7 @@ class GatewayServicer(rpc.GatewayServiceServicer):
             target,
             read_inputs(request.inputs),
             INPUTS,
-            read_text_options(request.text),
+            read_document_options(request.text),
             read_classify_options(request.options),
             origin,
         )
@@ -117,7 +137,7 @@ class GatewayServicer(rpc.GatewayServiceServicer):
             target,
             read_texts(request.inputs),
             INPUTS,
-            read_text_options(request.text),
+            read_document_options(request.text),
             read_tag_options(request.options),
             origin,
         )
@@ -149,7 +169,7 @@ class GatewayServicer(rpc.GatewayServiceServicer):
             target,
             read_analyze_inputs(request.inputs, tasks),
             INPUTS,
-            read_text_options(request.text),
+            read_document_options(request.text),
             tasks,
             origin,
         )

@@ -54,6 +54,10 @@ class Requests:
     max_concurrent_requests: int = setting(4096, "Requests in progress, all routes.", minimum=1)
     max_client_batch_size: int = setting(2048, "Inputs of one request.", minimum=1)
     max_input_characters: int = setting(65_536, "Characters of one input.", minimum=1)
+    max_windows: int = setting(
+        1024, "Windows of one input, where inputs are read in windows.", minimum=1
+    )
+    max_request_windows: int = setting(4096, "Windows of all inputs of one request.", minimum=1)
     max_tasks: int = setting(8, "Tasks of one request to analyze.", minimum=1)
     max_scores: int = setting(
         1_048_576, "Scores of one answer: inputs times classes, or tokens to tag.", minimum=1
@@ -73,17 +77,19 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    """How requests share stage calls. What does not fit the window waits and shares the next."""
+    """How requests go through the stages together, and share their calls."""
 
-    window_calls: int = setting(16, "Calls in flight per encoder replica.", minimum=1)
-    window_tokens: int = setting(32768, "Tokens in flight per encoder replica.", minimum=16)
-    call_tokens: int = setting(2048, "Tokens after which an encoder call is full.", minimum=16)
-    light_window_calls: int = setting(
-        2,
-        "Calls in flight per tokenizer or postprocess replica; while one is less than half full, it"
-        " is the only one.",
+    window_calls: int = setting(
+        3,
+        "Cohorts of requests per encoder replica, on their way to it or in it; beyond that only"
+        " full ones go.",
         minimum=1,
     )
+    window_tokens: int = setting(32768, "Tokens on their way per encoder replica.", minimum=16)
+    call_tokens: int = setting(
+        4096, "Tokens, by estimate, after which a cohort is full.", minimum=16
+    )
+    stage_calls: int = setting(16, "Calls in flight per replica of a stage.", minimum=1)
     tokenizer_call_characters: int = setting(
         65_536, "Characters after which a tokenizer call is full.", minimum=1024
     )

@@ -4,10 +4,9 @@ import asyncio
 import time
 from typing import Any, TypeVar
 
-from triptych_gateway.entries import StageCall
+from triptych_gateway.entries import Callers, StageCall
 from triptych_gateway.gather import Gatherer
 from triptych_gateway.replicas import ReplicaSet
-from triptych_gateway.tasks import Origin
 from triptych_servicekit.errors import Unavailable
 
 W = TypeVar("W")
@@ -31,13 +30,13 @@ class Stage:
         replicas.on_change(self._changed)
 
     async def submit(
-        self, work: W, call: StageCall, weight: int, origin: Origin
+        self, work: W, call: StageCall, weight: int, callers: Callers, alone: bool = False
     ) -> tuple[Any, float]:
         """See Gatherer.submit. Raises Unavailable where the stage has been gone for too long."""
         since = self._replicas.down_since
         if since is not None and time.monotonic() - since > self._hold_timeout:
             raise self._gone()
-        return await self.gatherer.submit(work, call, weight, origin)
+        return await self.gatherer.submit(work, call, weight, callers, alone)
 
     async def start(self) -> None:
         """Connect to the replicas."""
@@ -51,9 +50,9 @@ class Stage:
         await self.gatherer.stop()
         await self._replicas.stop()
 
-    def available(self) -> bool:
-        """Whether a replica serves."""
-        return bool(self._replicas.serving())
+    def replicas(self) -> int:
+        """How many serve."""
+        return len(self._replicas.serving())
 
     def _changed(self) -> None:
         if self._replicas.serving():

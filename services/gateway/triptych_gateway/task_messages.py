@@ -27,6 +27,7 @@ from triptych_gateway.tasks import (
     TagOptions,
     TaskOptions,
     TaskResult,
+    WindowAggregation,
 )
 from triptych_servicekit.errors import InvalidArgument
 from triptych_servicekit.tensors import to_tensor
@@ -39,15 +40,22 @@ AGGREGATIONS: Final[Mapping[int, Aggregation]] = {
     postprocess.AGGREGATION_AVERAGE: "average",
     postprocess.AGGREGATION_MAX: "max",
 }
+WINDOWS: Final[Mapping[int, WindowAggregation]] = {
+    postprocess.WINDOW_AGGREGATION_UNSPECIFIED: "mean",
+    postprocess.WINDOW_AGGREGATION_MEAN: "mean",
+    postprocess.WINDOW_AGGREGATION_MAX: "max",
+}
 DEFAULT_IGNORED: Final = ("O",)
 
 
-def read_texts(inputs: Sequence[tokenizer.TokenizeInput]) -> list[str]:
+def read_texts(
+    inputs: Sequence[tokenizer.TokenizeInput], task: str = "find entities in"
+) -> list[str]:
     """The items, of which only texts will do. Raises InvalidArgument for any other."""
     for index, item in enumerate(inputs):
         if item.WhichOneof("input") != "text":
             field = f"inputs[{index}]"
-            raise InvalidArgument(f"{field} must be a text to find entities in", field=field)
+            raise InvalidArgument(f"{field} must be a text to {task}", field=field)
     return [item.text for item in inputs]
 
 
@@ -59,9 +67,14 @@ def read_analyze_inputs(
     return read_texts(inputs) if tagging else read_inputs(inputs)
 
 
-def read_classify_options(options: postprocess.ClassifyOptions) -> ClassifyOptions:
+def read_classify_options(
+    options: postprocess.ClassifyOptions, field: str = "options"
+) -> ClassifyOptions:
     """How classes are chosen."""
-    return ClassifyOptions(options.head, options.top_k, options.raw_scores)
+    windows = WINDOWS.get(options.window_aggregation)
+    if windows is None:
+        raise unknown(f"{field}.window_aggregation")
+    return ClassifyOptions(options.head, options.top_k, options.raw_scores, windows)
 
 
 def read_tag_options(options: postprocess.TagOptions, field: str = "options") -> TagOptions:
@@ -92,7 +105,7 @@ def _task(task: postprocess.AnalyzeTask, field: str) -> TaskOptions:
         case "embed":
             return read_embed_options(task.embed, task.pooling, f"{field}.")
         case "classify":
-            return read_classify_options(task.classify)
+            return read_classify_options(task.classify, f"{field}.classify")
         case "tag":
             return read_tag_options(task.tag, f"{field}.tag")
         case _:

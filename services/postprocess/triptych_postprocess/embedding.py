@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from triptych_postprocess.outcome import Errors, Outcome, failing, living
 from triptych_postprocess.quantizing import to_bits, to_int8
 from triptych_postprocess.vectors import average, finite_rows, normalize
+from triptych_postprocess.windows import Windows
 from triptych_servicekit.errors import Internal, InvalidArgument
 
 
@@ -23,16 +24,6 @@ class EmbedOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
-    """Which rows belong to which item."""
-
-    first_rows: NDArray[np.int64]
-    """[N]: first row of each item"""
-    token_counts: NDArray[np.int32]
-    """[S]: tokens behind each row, its weight"""
-
-
-@dataclass(frozen=True, slots=True)
 class Pooled:
     """Pooled vectors [S, H] of N items, one row each unless `windows` says otherwise."""
 
@@ -43,27 +34,6 @@ class Pooled:
     def count(self) -> int:
         """Number of items."""
         return len(self.windows.first_rows) if self.windows else len(self.vectors)
-
-
-def group_windows(
-    item_index: NDArray[np.int32],
-    token_counts: NDArray[np.int32] | None,
-    field: str = "item_index",
-) -> Windows:
-    """Windows of [S] item indices, which must ascend from 0 without a gap; `field` is their place.
-
-    Without token counts all windows weigh the same. Raises InvalidArgument.
-    """
-    steps = np.diff(item_index, prepend=np.int32(-1))
-    if not len(steps) or steps[0] != 1 or not np.isin(steps, (0, 1)).all():
-        message = f"{field} must begin with 0 and ascend by 0 or 1"
-        raise InvalidArgument(message, field=field)
-    if token_counts is None:
-        token_counts = np.ones(len(item_index), np.int32)
-    if token_counts.shape != item_index.shape or token_counts.min() < 1:
-        message = "token_counts must hold a positive number for each vector"
-        raise InvalidArgument(message, field="token_counts")
-    return Windows(np.flatnonzero(steps), token_counts)
 
 
 def embed(pooled: Pooled, options: EmbedOptions, errors: Errors) -> Outcome[NDArray[Any]]:

@@ -14,11 +14,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from triptych_postprocess.entities import Entities, without_overlaps
+from triptych_postprocess.entities import Entities
 from triptych_postprocess.heads import softmax
+from triptych_postprocess.layout import Layout
 from triptych_postprocess.outcome import Errors, Outcome, failing, living
 from triptych_postprocess.tags import TagScheme, ignored
 from triptych_postprocess.vectors import finite_rows
+from triptych_postprocess.windows import changes
 from triptych_servicekit.errors import Internal
 
 Scores = NDArray[np.float32]
@@ -48,51 +50,13 @@ class TagOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Sequences:
-    """S sequences and the items that they are, or are windows of."""
-
-    lengths: NDArray[np.int32]
-    """[S]: tokens of each, at least 1"""
-    item: Rows
-    """[S]: ascending from 0 without a gap"""
-
-    @property
-    def items(self) -> int:
-        """Number of items."""
-        return int(self.item[-1]) + 1
-
-    @property
-    def windowed(self) -> bool:
-        """Whether an item has several."""
-        return self.items < len(self.item)
-
-    @property
-    def first_rows(self) -> Rows:
-        """[N]: first sequence of each item."""
-        return np.flatnonzero(_changes(self.item))
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where the tokens of sequences stand."""
-
-    sequences: Sequences
-    offsets: NDArray[np.int32]
-    """[T, 2]: in code points of the item's text"""
-    special: NDArray[np.bool_]
-    """[T]"""
-    word_ids: NDArray[np.int32] | None
-    """[T]: negative where a token is of no word; needed for aggregations by word"""
-
-
-@dataclass(frozen=True, slots=True)
 class Tokens:
     """The K tokens that are tagged, in their order."""
 
     index: Rows
     """[K]: which of all tokens"""
     run: Rows
-    """[K]: number of the run that each is in; another sequence or a token left out ends a run"""
+    """[K]: number of the run that each is in, see Once"""
     word: Rows
     """[K]: its word; where words do not matter, each token is one"""
     scores: Scores
@@ -132,28 +96,20 @@ def tag(
         units = _grouped(units, tokens, scheme)
     found = _entities(units, layout, owner, tokens)
     names = options.labels(scheme)
-    found = found.take(~ignored(names, options.ignore_labels)[found.label_id])
-    if layout.sequences.windowed:
-        found = without_overlaps(found, np.bincount(item) > 1)
-    return Outcome(found, errors)
+    return Outcome(found.take(~ignored(names, options.ignore_labels)[found.label_id]), errors)
 
 
 def _tokens(logits: NDArray[np.floating], layout: Layout, alive: NDArray[np.bool_]) -> Tokens:
-    kept = alive & ~layout.special
+    once = layout.once()
+    kept = alive[once.index]
     if layout.word_ids is not None:
-        kept &= layout.word_ids >= 0
-    index = np.flatnonzero(kept)
+        kept &= layout.word_ids[once.index] >= 0
+    once = once.only(kept)
+    index = once.index
     word = index if layout.word_ids is None else layout.word_ids[index].astype(np.int64)
     # float32, as transformers takes it: how scores round decides between equals
     scores = softmax(logits[index].astype(np.float32)).astype(np.float32, copy=False)
-    return Tokens(index, _runs(index, layout.sequences.lengths), word, scores)
-
-
-def _runs(index: Rows, lengths: NDArray[np.int32]) -> Rows:
-    sequence = np.repeat(np.arange(len(lengths)), lengths)[index]
-    # where a token is left out, the distance to the count of those kept grows
-    gaps = index - np.arange(len(index))
-    return np.cumsum(_changes(sequence) | _changes(gaps))
+    return Tokens(index, once.runs, word, scores)
 
 
 def _single_tokens(tokens: Tokens) -> Units:
@@ -197,13 +153,13 @@ def _labelled(first: Rows, last: Rows, scores: Scores) -> Units:
 
 
 def _words(tokens: Tokens) -> tuple[Rows, Rows]:
-    return _spans(_changes(tokens.run) | _changes(tokens.word))
+    return _spans(changes(tokens.run) | changes(tokens.word))
 
 
 def _grouped(units: Units, tokens: Tokens, scheme: TagScheme) -> Units:
     """Neighbours of one tag joined, unless the later one begins an entity; labels are groups."""
-    apart = _changes(scheme.tag[units.label]) | scheme.begins[units.label]
-    first, last = _spans(apart | _changes(tokens.run[units.first]))
+    apart = changes(scheme.tag[units.label]) | scheme.begins[units.label]
+    first, last = _spans(apart | changes(tokens.run[units.first]))
     sums = np.add.reduceat(units.score, first, dtype=np.float64)
     scores = (sums / (last - first + 1)).astype(np.float32)
     labels = scheme.group[units.label[first]].astype(np.int64)
@@ -219,13 +175,6 @@ def _entities(units: Units, layout: Layout, owner: Rows, tokens: Tokens) -> Enti
         units.label.astype(np.int32),
         units.score,
     )
-
-
-def _changes(column: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Where a value differs from the one before it; the first always does."""
-    changed = np.ones(len(column), bool)
-    changed[1:] = column[1:] != column[:-1]
-    return changed
 
 
 def _spans(begins: NDArray[np.bool_]) -> tuple[Rows, Rows]:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from triptych_servicekit.callers import Caller
-from triptych_servicekit.together import together
+from triptych_servicekit.together import in_lanes
 from triptych_tokenizer.workers import Done, Workers
 
 T = TypeVar("T")
@@ -50,15 +50,11 @@ async def run_chunks(
     """
     if inline:
         return [Chunk(run, await workers.run(partial(work, run), inline=True)) for run in rows]
-    waiting = iter(enumerate(rows))
-    chunks: dict[int, Chunk[T]] = {}
 
-    async def lane() -> None:
-        for number, run in waiting:
-            chunks[number] = Chunk(run, await workers.run(partial(work, run)))
+    async def done(run: slice) -> Chunk[T]:
+        return Chunk(run, await workers.run(partial(work, run)))
 
-    await together([lane() for _ in range(min(workers.threads, len(rows)))])
-    return [chunks[number] for number in range(len(rows))]
+    return await in_lanes(workers.threads, rows, done)
 
 
 def times(

@@ -14,6 +14,7 @@ from triptych_tokenizer.sequences import Column, Sequences, assemble, lay_runs
 from triptych_tokenizer.tokens import Tokens
 
 INPUT_TOO_LONG = "INPUT_TOO_LONG"
+TOO_MANY_WINDOWS = "TOO_MANY_WINDOWS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,14 @@ class Measures:
     """[K]: for text, in one sequence"""
     sizes: Lengths
     """[K]: all sequences together"""
+    windows: Lengths
+    """[K]: how many they are"""
 
     def only(self, living: NDArray[np.bool_]) -> "Measures":
         """Those of them that `living`, bool [N], says are left."""
         left = living[self.index]
-        return Measures(self.index[left], self.totals[left], self.room[left], self.sizes[left])
+        columns = (self.index, self.totals, self.room, self.sizes, self.windows)
+        return Measures(*(column[left] for column in columns))
 
 
 def finish(tokens: Tokens, items: Sequence[Item], plan: Plan, max_tokens: int) -> Tokenized:
@@ -76,10 +80,12 @@ def _measure(lengths: Lengths, index: Lengths, pair: NDArray[np.bool_], plan: Pl
     texts = lengths[index].sum(axis=1)
     totals = texts + special
     if plan.truncation is not Truncation.WINDOW:
-        return Measures(index, totals, room, np.minimum(totals, plan.max_length))
+        one = np.ones_like(totals)
+        return Measures(index, totals, room, np.minimum(totals, plan.max_length), one)
+    windows = window_counts(texts, room, plan.stride)
     # every window after the first repeats `stride` tokens and has special tokens of its own
-    more = window_counts(texts, room, plan.stride) - 1
-    return Measures(index, totals, room, totals + more * (plan.stride + special))
+    sizes = totals + (windows - 1) * (plan.stride + special)
+    return Measures(index, totals, room, sizes, windows)
 
 
 def _length_errors(
@@ -91,6 +97,9 @@ def _length_errors(
     if plan.truncation is Truncation.ERROR:
         for index, total in _where(measures.totals > plan.max_length, measures):
             yield index, _too_long(index, f"has {total} tokens", plan.max_length)
+    if plan.max_windows:
+        for index, _ in _where(measures.windows > plan.max_windows, measures):
+            yield index, _too_many(index, plan.max_windows)
     for index, _ in _where(measures.sizes > max_tokens, measures):
         yield index, _too_long(index, "has windows of more tokens together", max_tokens)
 
@@ -104,6 +113,12 @@ def _too_long(index: int, what: str, limit: int) -> InvalidArgument:
     field = f"inputs[{index}]"
     message = f"{field} {what}, at most {limit} are allowed"
     return InvalidArgument(message, reason=INPUT_TOO_LONG, field=field)
+
+
+def _too_many(index: int, limit: int) -> InvalidArgument:
+    field = f"inputs[{index}]"
+    message = f"{field} needs more than {limit} windows, which is as many as are allowed"
+    return InvalidArgument(message, reason=TOO_MANY_WINDOWS, field=field)
 
 
 def _check_size(tokens: int, limit: int) -> None:

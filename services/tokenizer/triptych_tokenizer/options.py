@@ -38,7 +38,9 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options for all items of a call. `max_length` 0 is the model's; `stride` is in tokens."""
+    """Options for all items of a call. `max_length` 0 is the model's; `stride` is in tokens;
+    `max_windows` 0 is any number.
+    """
 
     add_special_tokens: bool = True
     truncation: Truncation = Truncation.RIGHT
@@ -46,6 +48,7 @@ class Options:
     stride: int = 0
     prompt_name: str = ""
     columns: Columns = Columns()
+    max_windows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Plan:
     single: Template
     pair: Template
     columns: Columns
+    max_windows: int = 0
 
     def item_rules(self, max_characters: int, vocab_size: int) -> ItemRules:
         """What the items of the call must keep to."""
@@ -103,6 +107,7 @@ def resolve(options: Options, vocabulary: Vocabulary) -> Plan:
         single,
         pair,
         options.columns,
+        options.max_windows,
     )
 
 

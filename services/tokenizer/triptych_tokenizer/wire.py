@@ -70,6 +70,7 @@ def read_options(options: pb.TokenizeOptions) -> Options:
         options.stride,
         options.prompt_name,
         columns,
+        options.max_windows,
     )
 
 

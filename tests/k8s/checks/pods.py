@@ -39,16 +39,21 @@ class Stopping:
 def confinement(cluster: Cluster) -> Iterator[str]:
     """The restricted Pod Security Standard, and a file system that nobody writes to."""
     for one in cluster.workloads:
-        context = pod(one).get("securityContext", {})
-        if not context.get("runAsNonRoot") or context.get("runAsUser", 0) < 1000:
-            yield f"{name_of(one)}: may run as root"
-        if context.get("seccompProfile") != {"type": "RuntimeDefault"}:
-            yield f"{name_of(one)}: no seccomp profile"
-        for field in ("hostNetwork", "hostPID", "hostIPC"):
-            if pod(one).get(field):
-                yield f"{name_of(one)}: {field}"
-        for container in containers(one):
-            yield from _confined(one, container)
+        yield from confined(one)
+
+
+def confined(one: Object) -> Iterator[str]:
+    """The same of one workload, of whatever kind."""
+    context = pod(one).get("securityContext", {})
+    if not context.get("runAsNonRoot") or context.get("runAsUser", 0) < 1000:
+        yield f"{name_of(one)}: may run as root"
+    if context.get("seccompProfile") != {"type": "RuntimeDefault"}:
+        yield f"{name_of(one)}: no seccomp profile"
+    for field in ("hostNetwork", "hostPID", "hostIPC"):
+        if pod(one).get(field):
+            yield f"{name_of(one)}: {field}"
+    for container in containers(one):
+        yield from _confined(one, container)
 
 
 def _confined(one: Object, container: Object) -> Iterator[str]:

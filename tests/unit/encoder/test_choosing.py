@@ -54,6 +54,7 @@ class Bent:
         self._share = share
         self.description, self.outputs = "bent", self._exact.outputs
         self.reads_token_types = self._exact.reads_token_types
+        self.max_segments = self._exact.max_segments
         self.cost_model = self._exact.cost_model
 
     def run(self, batch: RaggedBatch, outputs: Sequence[str]) -> list[np.ndarray]:

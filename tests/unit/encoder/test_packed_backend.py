@@ -1,7 +1,10 @@
 """The backend that packs, on an executor whose numbers are known."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from triptych_encoder.arithmetic_backend import ArithmeticBackend
 from triptych_encoder.backend import HIDDEN, LOGITS, TOKEN_LOGITS, RaggedBatch
 from triptych_encoder.gpu.arithmetic_executor import ArithmeticExecutor
 from triptych_encoder.gpu.backend import PackedBackend
+from triptych_encoder.gpu.executor import Step
 from triptych_encoder.gpu.shapes import BUCKETS
 from triptych_encoder.gpu.thread import GpuThread
 from triptych_servicekit.errors import Unavailable
@@ -19,7 +23,8 @@ from triptych_servicekit.errors import Unavailable
 POOLED = ("pooled.cls", "pooled.mean", "pooled.last_token")
 OUTPUTS = (*POOLED, LOGITS, HIDDEN, TOKEN_LOGITS)
 MAX_LENGTH = 64
-POISON, FATAL = 13, 17
+POISON, FATAL, INFINITE = 13, 17, 19
+PATIENCE = 30.0
 
 sequences_strategy = st.lists(
     st.lists(st.integers(0, 12), min_size=1, max_size=MAX_LENGTH), min_size=1, max_size=30
@@ -30,7 +35,9 @@ class Opened:
     """A backend, its executor and its thread."""
 
     def __init__(self, record: bool = True, slots: int = 2) -> None:
-        self.executor = ArithmeticExecutor(max_length=MAX_LENGTH, poison=POISON, fatal=FATAL)
+        self.executor = ArithmeticExecutor(
+            max_length=MAX_LENGTH, poison=POISON, fatal=FATAL, infinite=INFINITE
+        )
         self.thread = GpuThread()
         self.backend = PackedBackend(lambda: self.executor, self.thread, 8192, slots, record)
         self.warm = len(self.executor.steps)
@@ -135,6 +142,77 @@ def test_a_gpu_that_has_failed_is_asked_nothing_more(own: Opened) -> None:
         with pytest.raises(Unavailable, match="the encoder's device has failed"):
             own.backend.run(RaggedBatch.of([[3]]), ["pooled.cls"])
     assert len(own.steps) == launched
+
+
+def test_numbers_beyond_the_type_fail_their_run(own: Opened) -> None:
+    """One sequence's infinity would be in the means of all; alone, the others are sound."""
+    with pytest.raises(FloatingPointError, match=r"pooled.mean is not finite"):
+        own.backend.run(RaggedBatch.of([[1, 2], [INFINITE, 3]]), ["pooled.mean"])
+    assert own.backend.run(RaggedBatch.of([[1, 2]]), ["pooled.mean"])[0][0][0] == 1.5
+    assert not own.thread.failure
+
+
+def opened_beside(own: Opened, make: Callable[[], ArithmeticExecutor]) -> PackedBackend:
+    return PackedBackend(make, own.thread, 8192)
+
+
+def test_a_model_that_is_being_opened_delays_nobody(own: Opened) -> None:
+    """Reading a file and copying weights takes seconds; runs take their turns meanwhile."""
+    read = threading.Event()
+
+    def open_slowly() -> ArithmeticExecutor:
+        assert read.wait(PATIENCE)
+        return ArithmeticExecutor(max_length=MAX_LENGTH)
+
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(opened_beside, own, open_slowly)
+        for number in range(1, 12):
+            (vectors,) = own.backend.run(RaggedBatch.of([[number]]), ["pooled.cls"])
+            assert vectors[0][0] == number
+        assert not opening.done()
+        read.set()
+        second = opening.result(PATIENCE)
+    assert second.run(RaggedBatch.of([[4]]), ["pooled.cls"])[0][0][0] == 4
+    second.close()
+
+
+def test_others_run_between_any_two_steps_of_a_warm_up(own: Opened) -> None:
+    class Interrupted(ArithmeticExecutor):
+        """Before each of its steps is over, another model has a run."""
+
+        def wait(self, step: Step) -> None:
+            own.backend.run(RaggedBatch.of([[3]]), ["pooled.cls"])
+            super().wait(step)
+
+    executor = Interrupted(max_length=MAX_LENGTH)
+    second = opened_beside(own, lambda: executor)
+    assert len(own.steps) == len(executor.steps) + 1, "the numbers are uploaded by one more"
+    assert len(executor.recorded) == 2 * len(BUCKETS)
+    second.close()
+
+
+def test_one_model_is_opened_at_a_time(own: Opened) -> None:
+    """While one records its graphs, what another's opening asks of a GPU is an error."""
+    order: list[str] = []
+
+    class Listed(ArithmeticExecutor):
+        """Opening begins where it is made, and ends with the last of its steps."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__(max_length=MAX_LENGTH)
+            self._name = name
+            order.append(name)
+
+        def wait(self, step: Step) -> None:
+            super().wait(step)
+            order.append(self._name)
+
+    with ThreadPoolExecutor(3) as pool:
+        opening = [pool.submit(opened_beside, own, partial(Listed, name)) for name in "abc"]
+        for each in opening:
+            each.result(PATIENCE).close()
+    runs = [name for name, _ in itertools.groupby(order)]
+    assert sorted(runs) == ["a", "b", "c"]
 
 
 def test_a_second_model_shares_the_thread() -> None:

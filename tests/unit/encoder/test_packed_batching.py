@@ -46,9 +46,9 @@ def test_high_priority_goes_first() -> None:
 
 
 def test_a_batch_has_a_bounded_number_of_rows() -> None:
-    queue = filled(entries_of([1] * (PackedCostModel.batch_rows + 5)))
+    queue = filled(entries_of([1] * (PackedCostModel.batch_ranges + 5)))
     sizes = [len(Batcher(0).take(queue, COSTS)) for _ in range(2)]
-    assert sizes == [PackedCostModel.batch_rows, 5]
+    assert sizes == [PackedCostModel.batch_ranges, 5]
 
 
 def test_the_costs_say_how_large_a_batch_may_be() -> None:

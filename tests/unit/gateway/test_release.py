@@ -62,7 +62,7 @@ async def test_of_a_call_that_fails() -> None:
     work = Inputs(["a"])
     held = weakref.ref(work)
     with contextlib.suppress(Overloaded):
-        await gatherer.submit(work, refuse, 1, ORIGIN)
+        await gatherer.submit(work, refuse, 1, [(ORIGIN, 1)])
     del work
     await gatherer.stop()
     assert held() is None

@@ -46,6 +46,41 @@ def vector(ids: Sequence[int], pooling: int) -> list[float]:
     return [float("nan") if KILLS_POSTPROCESS in ids else float(sum(ids)), float(pooling)]
 
 
+def windowed(
+    request: tok.TokenizeRequest, texts: Sequence[str], limit: int
+) -> tok.TokenizeResponse:
+    """Windows of `limit` characters; a text that needs more of them than it may fails."""
+    stride, most = request.options.stride, request.options.max_windows
+    cuts = [range(0, max(1, len(text) - stride), limit - stride) for text in texts]
+    bad = [index for index, starts in enumerate(cuts) if most and len(starts) > most]
+    rows = [(i, at) for i, starts in enumerate(cuts) if i not in bad for at in starts]
+    parts = [texts[index][at : at + limit] for index, at in rows]
+    places = [
+        place for (_, at), part in zip(rows, parts, strict=True)
+        for place in range(at, at + len(part))
+    ]  # fmt: skip
+    sequences = types.SequenceBatch(
+        lengths=ints([len(part) for part in parts]),
+        input_ids=ints([ord(character) for part in parts for character in part]),
+        offsets=to_tensor(np.array([(at, at + 1) for at in places], np.int32).reshape(-1, 2)),
+        word_ids=ints(places),
+        special_tokens_mask=ints([0] * len(places)),
+    )
+    if len(rows) > len(texts) - len(bad):
+        sequences.window_start.CopyFrom(ints([at for _, at in rows]))
+    if bad or len(rows) > len(texts):
+        sequences.item_index.CopyFrom(ints([index for index, _ in rows]))
+    totals = [len(text) for text in texts]
+    reason = InvalidArgument("too many", reason="TOO_MANY_WINDOWS", field="inputs")
+    return tok.TokenizeResponse(
+        sequences=sequences,
+        total_tokens=ints(totals),
+        kept_tokens=ints([0 if index in bad else size for index, size in enumerate(totals)]),
+        errors=[types.ItemError(index=index, status=to_status(reason)) for index in bad],
+        timings=timings(request),
+    )
+
+
 @dataclass
 class MemoryStages:
     """Stubs of all three services, which keep their requests."""
@@ -65,6 +100,8 @@ class MemoryStages:
             for item in request.inputs
         ]
         limit = request.options.max_length or 100
+        if request.options.truncation == tok.TRUNCATION_WINDOW:
+            return windowed(request, texts, limit)
         errors = [
             error(index, f"inputs[{index}]")
             for index, text in enumerate(texts)
@@ -98,10 +135,23 @@ class MemoryStages:
         bad = [index for index, ids in enumerate(sequences) if KILLS_ENCODER in ids]
         good = [ids for ids in sequences if KILLS_ENCODER not in ids]
         return enc.EncodeResponse(
-            outputs=[self._output(spec, good) for spec in request.outputs],
+            outputs=[self._output(spec, self._of(spec, good, bad)) for spec in request.outputs],
             errors=[error(index, f"sequences[{index}]") for index in bad],
             timings=timings(request),
         )
+
+    def _of(
+        self, spec: enc.OutputSpec, good: list[list[int]], bad: Sequence[int]
+    ) -> list[list[int]]:
+        """The sequences without error, or their segments."""
+        if spec.kind != enc.OUTPUT_KIND_SEGMENTS:
+            return good
+        place = {old: new for new, old in enumerate(i for i in range(1000) if i not in bad)}
+        return [
+            good[place[sequence]][first:last]
+            for sequence, first, last in array(spec.segments).tolist()
+            if sequence not in bad
+        ]
 
     def _output(self, spec: enc.OutputSpec, good: Sequence[list[int]]) -> types.Tensor:
         if spec.kind == enc.OUTPUT_KIND_TOKEN_LOGITS:
@@ -148,11 +198,32 @@ class MemoryStages:
         self, request: post.PostprocessServiceAnalyzeRequest, timeout: float
     ) -> post.PostprocessServiceAnalyzeResponse:
         self.requests.append(request)
+        if request.sequences.HasField("item_index"):
+            return self._documents(request)
         good, errors = self._screened(array(request.inputs[0]))
         results = [self._result(task, request, good) for task in request.tasks]
         return post.PostprocessServiceAnalyzeResponse(
             results=results, errors=errors, timings=timings(request)
         )
+
+    def _documents(self, request: Any) -> post.PostprocessServiceAnalyzeResponse:
+        """Sums over the windows of each item, whose entities may come several times."""
+        index = array(request.sequences.item_index)
+        starts = np.flatnonzero(np.diff(index, prepend=-1))
+        good = np.ones(len(starts), bool)
+        results = []
+        for task in request.tasks:
+            rows = array(request.inputs[task.input_index])
+            if task.HasField("tag"):
+                results.append(post.AnalyzeResult(tag=self._tag(rows, request.sequences, None)))
+                continue
+            sums = np.add.reduceat(rows, starts, axis=0)
+            if task.HasField("classify"):
+                classes = self._classify(sums, task.classify, good)
+                results.append(post.AnalyzeResult(classify=classes))
+            else:
+                results.append(post.AnalyzeResult(embed=self._embed(sums, good)))
+        return post.PostprocessServiceAnalyzeResponse(results=results, timings=timings(request))
 
     async def Rank(  # noqa: N802
         self, request: post.PostprocessServiceRankRequest, timeout: float
@@ -212,7 +283,11 @@ class MemoryStages:
         self, logits: NDArray[Any], sequences: types.SequenceBatch, good: NDArray[Any] | None
     ) -> post.TagResult:
         """An entity for each token whose second logit is the larger."""
-        items = np.repeat(np.arange(len(array(sequences.lengths))), array(sequences.lengths))
+        lengths = array(sequences.lengths)
+        index = np.arange(len(lengths))
+        if sequences.HasField("item_index"):
+            index = array(sequences.item_index)
+        items = np.repeat(index, lengths)
         found = (logits[:, 1] > logits[:, 0]) & (array(sequences.special_tokens_mask) == 0)
         found &= array(sequences.word_ids) >= 0
         if good is not None:

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from triptych_gateway.admission import Admission, estimate_tokens
+from triptych_gateway.admission import Admission
+from triptych_gateway.cutting import estimate_tokens
 from triptych_gateway.settings import Requests
 from triptych_gateway.tasks import Pair, TokenIds
 from triptych_servicekit.errors import DeadlineExceeded, Overloaded

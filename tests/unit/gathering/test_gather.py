@@ -1,17 +1,15 @@
 """Gathering and retrying, against replicas that answer from memory."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from triptych_gateway.entries import Entry, Window
-from triptych_gateway.gather import Gatherer
-from triptych_gateway.models.background import background
+from triptych_gateway.gather import ALONE_DELAY, Gatherer, Suspected
 from triptych_gateway.retries import RetryBudget
 from triptych_gateway.tasks import Origin
 from triptych_gateway.telemetry import GatewayMetrics
@@ -87,9 +85,8 @@ def gatherer(
     call_weight: int = 100,
     reserve: int = 100,
     budget: RetryBudget | None = None,
-    patient: bool = False,
 ) -> Gatherer:
-    window = Window(calls, calls * call_weight, call_weight, patient)
+    window = Window(calls, calls * call_weight, call_weight)
     metrics = GatewayMetrics().stage("encoder")
     budget = budget or RetryBudget(0.1, reserve)
     return Gatherer(MemoryPool(list(replicas)), window, budget, metrics)
@@ -105,37 +102,13 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def submit(to: Gatherer, work: Any, options: str = "", weight: int = 1) -> Any:
-    result, held = await to.submit(work, MemoryCall(options), weight, origin())
+async def submit(
+    to: Gatherer, work: Any, options: str = "", weight: int = 1, priority: int = 2
+) -> Any:
+    callers = [(replace(origin(), priority=priority), 1)]
+    result, held = await to.submit(work, MemoryCall(options), weight, callers)
     assert held >= 0
     return result
-
-
-async def test_a_patient_window_waits_for_a_small_call() -> None:
-    gate = asyncio.Event()
-    replica = MemoryReplica(gate)
-    to = gatherer(replica, calls=2, call_weight=10, patient=True)
-    first = asyncio.create_task(submit(to, "first", weight=4))
-    await settled()
-    others = [asyncio.create_task(submit(to, str(number))) for number in range(3)]
-    await settled()
-    assert replica.seen == [["first"]]
-    gate.set()
-    await asyncio.gather(first, *others)
-    assert replica.seen == [["first"], ["0", "1", "2"]]
-
-
-async def test_a_patient_window_goes_on_beside_a_large_call() -> None:
-    replica = MemoryReplica(asyncio.Event())
-    to = gatherer(replica, calls=2, call_weight=10, patient=True)
-    calls = [asyncio.create_task(submit(to, "large", weight=5))]
-    await settled()
-    calls.append(asyncio.create_task(submit(to, "small")))
-    await settled()
-    assert replica.seen == [["large"], ["small"]]
-    assert replica.gate
-    replica.gate.set()
-    await asyncio.gather(*calls)
 
 
 async def test_what_arrives_together_goes_together() -> None:
@@ -173,7 +146,7 @@ async def test_window_and_call_size_hold() -> None:
     await asyncio.gather(*(submit(gather, n, weight=3) for n in range(20)))
     assert max(len(works) for works in replica.seen) == 3
     assert replica.peak == 2
-    assert replica.calls == replica.weight == gather.pending_weight == 0
+    assert replica.calls == replica.weight == 0
 
 
 async def test_work_larger_than_a_call_still_goes() -> None:
@@ -301,17 +274,45 @@ async def test_a_replica_that_dies_and_another_that_lacks_the_model() -> None:
         await submit(gatherer(dying, lacking), 1)
 
 
-async def test_what_runs_in_the_background_goes_after_everything_else() -> None:
-    replica = MemoryReplica(seconds=0.2)
+async def test_what_has_a_low_priority_goes_after_everything_else() -> None:
+    gate = asyncio.Event()
+    replica = MemoryReplica(gate)
     gather = gatherer(replica)
     first = asyncio.ensure_future(submit(gather, "first"))
     await settled()
-    with background():
-        shadow = asyncio.ensure_future(submit(gather, "shadow", "b"))
-        await settled()
+    low = asyncio.ensure_future(submit(gather, "low", "b", priority=3))
+    await settled()
     later = asyncio.ensure_future(submit(gather, "later", "c"))
-    await asyncio.gather(first, shadow, later)
-    assert replica.seen == [["first"], ["later"], ["shadow"]]
+    await settled()
+    gate.set()
+    await asyncio.gather(first, low, later)
+    assert replica.seen == [["first"], ["later"], ["low"]]
+
+
+async def test_what_is_tried_alone_waits_until_it_is_known_who_serves() -> None:
+    first, second = MemoryReplica(deaths=1), MemoryReplica(deaths=1)
+    began = time.monotonic()
+    assert await submit(gatherer(first, second), "late") == "late"
+    assert time.monotonic() - began >= ALONE_DELAY
+
+
+async def test_work_of_several_callers_that_kills_replicas_is_suspected() -> None:
+    dying, other = MemoryReplica(deaths=1), MemoryReplica(deaths=1)
+    gather = gatherer(dying, other)
+    together = gather.submit("both", MemoryCall(), 1, [(origin(), 1), (origin(), 1)])
+    with pytest.raises(Suspected):
+        await together
+    assert dying.seen == other.seen == [["both"]]
+
+
+async def test_work_goes_alone_where_it_is_asked_to() -> None:
+    replica = MemoryReplica(seconds=0.01)
+    gather = gatherer(replica, calls=5)
+    others = [asyncio.ensure_future(submit(gather, n, str(n))) for n in range(3)]
+    alone = gather.submit("alone", MemoryCall(), 1, [(origin(), 1)], alone=True)
+    results = await asyncio.gather(alone, *others)
+    assert results[0][0] == "alone"
+    assert ["alone"] in replica.seen
 
 
 @pytest.mark.parametrize("error", [InvalidArgument("bad"), Overloaded("full", retry_after=1)])
@@ -322,7 +323,7 @@ async def test_other_errors_are_not_retried(error: Exception) -> None:
             raise error
 
     with pytest.raises(type(error)):
-        await gatherer(MemoryReplica()).submit(1, Refusing(), 1, origin())
+        await gatherer(MemoryReplica()).submit(1, Refusing(), 1, [(origin(), 1)])
 
 
 async def test_work_is_held_until_a_replica_serves() -> None:
@@ -341,9 +342,8 @@ async def test_held_work_can_be_failed() -> None:
     waiting = asyncio.ensure_future(submit(gather, 1))
     await settled()
     gather.fail_waiting(Unavailable("gone"))
-    with contextlib.suppress(Unavailable):
+    with pytest.raises(Unavailable, match="gone"):
         await waiting
-    assert gather.pending_weight == 0
 
 
 async def test_stopping_fails_what_is_in_flight() -> None:

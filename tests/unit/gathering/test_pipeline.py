@@ -90,8 +90,8 @@ class Stage:
     async def submit(self, *work: Any) -> Any:
         return await self.gatherer.submit(*work)
 
-    def available(self) -> bool:
-        return True
+    def replicas(self) -> int:
+        return 1
 
 
 @dataclass

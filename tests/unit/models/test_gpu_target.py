@@ -17,8 +17,8 @@ from triptych_models.__main__ import main
 from triptych_models.config import read_config
 from triptych_models.errors import UnsupportedModel
 from triptych_models.graph import packed_graph, padded_gpu_graph
-from triptych_models.plan import COMPILER_REVISION
-from triptych_models.weights import encoder_weights, read_tensors
+from triptych_models.plan import GPU_REVISION
+from triptych_models.weights import Linear, encoder_weights, read_tensors
 
 WriteModel = Callable[..., Path]
 
@@ -72,18 +72,19 @@ def test_its_packed_graph_gives_the_golden_vectors(write_model: WriteModel, tmp_
         assert ((actual * expected).sum(axis=1) / norms).min() > 0.999, name
 
 
-def test_changed_graphs_need_a_new_compiler_revision(write_model: WriteModel) -> None:
-    """Where this fails, raise COMPILER_REVISION, so that older bundles are known as such."""
+def test_changed_graphs_need_a_new_revision(write_model: WriteModel) -> None:
+    """Where this fails, raise GPU_REVISION, so that older bundles are known as such."""
     folder = write_model()
     config = read_config(folder / "config.json")
     weights = encoder_weights(read_tensors(folder / "model.safetensors", config), config)
+    classifier = Linear(np.ones((config.hidden_size, 3), np.float32), np.ones(3, np.float32))
     text = "\n".join(
         f"{node.domain} {node.op_type} {list(node.input)} {list(node.output)}"
         for build in (packed_graph, padded_gpu_graph)
-        for node in build(weights, config).graph.node
+        for node in build(weights, config, classifier).graph.node
     )
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    assert (COMPILER_REVISION, digest) == (1, "f0513cc319b41610")
+    assert (GPU_REVISION, digest) == (2, "c15d753cb382cb4c")
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32])

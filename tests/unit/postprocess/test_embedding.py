@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from triptych_postprocess.embedding import EmbedOptions, Pooled, embed, group_windows
+from triptych_postprocess.embedding import EmbedOptions, Pooled, embed
+from triptych_postprocess.windows import group_windows
 from triptych_servicekit.errors import DeadlineExceeded, Internal, InvalidArgument
 
 FLOAT32, FLOAT16 = np.dtype(np.float32), np.dtype(np.float16)

@@ -16,8 +16,9 @@ from tokenizers import Tokenizer
 from triptych_bundles import Head, ProblemType
 from triptych_postprocess.classifying import ClassifyOptions, classify
 from triptych_postprocess.heads import Classifier
+from triptych_postprocess.layout import Layout, Sequences
 from triptych_postprocess.ranking import Documents, RankOptions, rank_pairs
-from triptych_postprocess.tagging import Aggregation, Layout, Sequences, TagOptions, tag
+from triptych_postprocess.tagging import Aggregation, TagOptions, tag
 from triptych_postprocess.tags import read_scheme
 from triptych_tokenizer.finishing import finish
 from triptych_tokenizer.items import Item

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from triptych_postprocess.entities import Entities
+from triptych_postprocess.layout import Layout, Sequences
 from triptych_postprocess.outcome import Outcome
-from triptych_postprocess.tagging import Aggregation, Layout, Sequences, TagOptions, tag
+from triptych_postprocess.tagging import Aggregation, TagOptions, tag
 from triptych_postprocess.tags import TagScheme, read_scheme
 from triptych_servicekit.errors import DeadlineExceeded, Internal
 
@@ -45,9 +46,10 @@ def found(
     labels: Sequence[str] = LABELS,
     ignore: Sequence[str] = ("O",),
     item: Sequence[int] | None = None,
+    start: Sequence[int] | None = None,
 ) -> list[Any]:
     options = TagOptions(aggregation, frozenset(ignore))
-    outcome = run(*sequences, options=options, labels=labels, item=item)
+    outcome = run(*sequences, options=options, labels=labels, item=item, start=start)
     assert not outcome.errors
     return rows(outcome.rows, options.labels(scheme(labels)))
 
@@ -57,6 +59,7 @@ def run(
     options: TagOptions,
     labels: Sequence[str] = LABELS,
     item: Sequence[int] | None = None,
+    start: Sequence[int] | None = None,
     errors: dict[int, Any] | None = None,
     scale: float = 1,
     dtype: type[np.floating] = np.float32,
@@ -67,6 +70,7 @@ def run(
         Sequences(
             np.array([*map(len, sequences)], np.int32),
             np.array(range(len(sequences)) if item is None else item, np.int64),
+            None if start is None else np.array(start, np.int64),
         ),
         np.array([token[2:] if token else (0, 0) for token in tokens], np.int32),
         np.array([token is None for token in tokens]),
@@ -188,7 +192,7 @@ def test_windows_say_once_what_both_have_seen() -> None:
         (NONE, 4, 13, 14),
     ]
     other: list[Token] = [(B_LOC, 0, 0, 2)]
-    made = found(first, second, other, item=[0, 0, 1])
+    made = found(first, second, other, item=[0, 0, 1], start=[0, 1, 0])
     assert [entry[:4] for entry in made] == [(0, "PER", 4, 12), (1, "LOC", 0, 2)]
 
 
@@ -304,3 +308,41 @@ def test_entities_lie_inside_their_offsets(
         assert start in [token[2] for token in own]
         assert end in [token[3] for token in own]
         assert start < end
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> tuple[list[list[Token]], list[int], int, int]:
+    """Texts, the items of them that are cut, tokens of a window, and how many two share."""
+    sequences = draw(st.lists(texts(), min_size=1, max_size=3))
+    room = draw(st.integers(1, 6))
+    return sequences, draw(st.lists(st.integers(0, 2))), room, draw(st.integers(0, room - 1))
+
+
+@given(windows(), st.sampled_from(Aggregation))
+def test_windows_of_a_text_give_the_entities_of_the_text(
+    drawn: tuple[list[list[Token]], list[int], int, int], aggregation: Aggregation
+) -> None:
+    sequences, cut, room, stride = drawn
+    made, item, start = [], [], []
+    for index, sequence in enumerate(sequences):
+        inner, step = sequence[1:-1], room - stride
+        beyond = max(0, len(inner) - room) if index in cut else 0
+        length = room if index in cut else len(inner)
+        for first in range(0, beyond + step, step):
+            made.append([SPECIAL, *inner[first : first + length], SPECIAL])
+            item.append(index)
+            start.append(first)
+    whole = found(*sequences, aggregation=aggregation)
+    assert found(*made, aggregation=aggregation, item=item, start=start) == whole
+
+
+@pytest.mark.parametrize("at", range(12))
+def test_a_token_is_read_where_most_is_around_it(at: int) -> None:
+    """Windows 0 to 7 and 4 to 11: tokens are surely PER in the one and surely LOC in the other."""
+    tokens = [[(label, n, n, n + 1) for n in range(12)] for label in (B_PER, B_LOC)]
+    made = found(
+        [SPECIAL, *tokens[0][:8], SPECIAL], [SPECIAL, *tokens[1][4:], SPECIAL],
+        item=[0, 0], start=[0, 4], aggregation=Aggregation.NONE,
+    )  # fmt: skip
+    assert len(made) == 12
+    assert made[at][1:4] == ("B-PER" if at < 6 else "B-LOC", at, at + 1)

@@ -174,6 +174,18 @@ def test_windows_of_one_item_are_bounded_before_they_are_made(model: ModelTokeni
     assert ids(result) == [[CLS, 4, SEP]]
 
 
+def test_an_item_that_needs_too_many_windows_fails_alone(model: ModelTokenizer) -> None:
+    options = Options(truncation=Truncation.WINDOW, max_length=5, stride=1, max_windows=3)
+    result = tokenize(model, [numbers(*range(8)), numbers(*range(7))], options)
+    error = result.errors[0]
+    assert (error.reason, error.field) == ("TOO_MANY_WINDOWS", "inputs[0]")
+    assert "more than 3 windows" in error.message
+    assert result.sequences.item_index is not None
+    assert result.sequences.item_index.tolist() == [1, 1, 1]
+    assert result.total_tokens.tolist() == [10, 9]
+    assert result.kept_tokens.tolist() == [0, 9]
+
+
 @reuse
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=4))
 def test_no_text_breaks_anything(model: ModelTokenizer, items: list[str]) -> None:

@@ -4,6 +4,7 @@ For tests, and for measuring what everything around the runtime costs.
 """
 
 import itertools
+import math
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,7 +36,8 @@ class ArithmeticExecutor:
     """A token's vector is its id times 1, 2, ..., `hidden_size`; see ArithmeticBackend.
 
     An id equal to `poison` makes the step fail; one equal to `fatal` makes every step fail from
-    then on. `steps` are the numbers of tokens, rows and graph of each that was launched, and
+    then on. One equal to `infinite` has an infinite vector. What is `idle` copies and computes
+    nothing. `steps` are the numbers of tokens, rows and graph of each that was launched, and
     `recorded` the graphs that have been recorded.
     """
 
@@ -50,6 +52,8 @@ class ArithmeticExecutor:
         padding_id: int | None = None,
         poison: int | None = None,
         fatal: int | None = None,
+        infinite: int | None = None,
+        idle: bool = False,
     ) -> None:
         single, half = np.dtype(np.float32), np.dtype(np.float16)
         pooled = ("pooled.cls", "pooled.mean", "pooled.last_token")
@@ -64,6 +68,8 @@ class ArithmeticExecutor:
         self.steps: list[tuple[int, int, int]] = []
         self.recorded: dict[int, tuple[Mapping[str, Region], Mapping[str, Region]]] = {}
         self._special = {"poison": poison, "fatal": fatal}
+        self._infinite = infinite
+        self._idle = idle
         self._failure = ""
         self._numbers = itertools.count(1)
         self._blocks: dict[int, Block] = {}
@@ -73,7 +79,6 @@ class ArithmeticExecutor:
 
     def allocate(self, size: int) -> Block:
         """See Executor."""
-        self._check_thread()
         block = Block(np.zeros(size, np.uint8), next(self._numbers) * SPACING, np.zeros(size, "u1"))
         self._blocks[block.device // SPACING] = block
         return block
@@ -88,14 +93,17 @@ class ArithmeticExecutor:
         if step.inputs:
             tokens, rows = step.inputs["input_ids"].shape[0], step.inputs["token_offset"].shape[0]
             self.steps.append((tokens, rows, step.graph))
-        self._running[id(step)] = self._stream.submit(self._perform, step)
+        if not self._idle:
+            self._running[id(step)] = self._stream.submit(self._perform, step)
 
     def wait(self, step: Step) -> None:
         """See Executor."""
-        self._running.pop(id(step)).result()
+        if not self._idle:
+            self._running.pop(id(step)).result()
 
     def failure(self) -> str:
         """See Executor."""
+        self._check_thread()
         self._stream.submit(lambda: None).result()
         return self._failure
 
@@ -122,7 +130,7 @@ class ArithmeticExecutor:
 
     def _array(self, region: Region) -> NDArray[Any]:
         block, start = divmod(region.pointer, SPACING)
-        size = int(np.prod(region.shape)) * region.dtype.itemsize
+        size = math.prod(region.shape) * region.dtype.itemsize
         content = self._blocks[block].content[start : start + size]
         return content.view(region.dtype).reshape(region.shape)
 
@@ -132,7 +140,11 @@ class ArithmeticExecutor:
             if special is not None and (ids == special).any():
                 self._failure = "fatal" if kind == "fatal" else ""
                 raise RuntimeError(kind)
-        computed = self._outputs(ids.astype(np.float32), inputs)
+        numbers = ids.astype(np.float32)
+        numbers[ids == self._infinite] = np.inf
+        # zero times infinity is no number, there as here
+        with np.errstate(invalid="ignore"):
+            computed = self._outputs(numbers, inputs)
         for name, region in step.outputs.items():
             self._array(region)[...] = computed[name]
 

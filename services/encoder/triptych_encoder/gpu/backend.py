@@ -36,25 +36,30 @@ class PackedBackend:
         record: bool = True,
     ) -> None:
         self._thread = thread
-        # weights are copied to the GPU here: not while another model is being recorded
-        self._executor = thread.call(open_executor)
         # what is measured when a model is loaded has to fit too
-        tokens = max(max_tokens, PackedCostModel.batch_tokens)
-        self._limit = largest(tokens, PackedCostModel.batch_rows, self._executor.max_length)
+        self._max_tokens = max(max_tokens, PackedCostModel.batch_tokens)
         self._buckets: Sequence[Shape] = ()
         self._idle: queue.SimpleQueue[tuple[int, Slot]] = queue.SimpleQueue()
-        try:
-            self._slots = thread.call(partial(self._allocate, slots))
-            self._warm_up(record)
-        except BaseException:
-            self.close()
-            raise
+        thread.open(partial(self._open, open_executor, slots, record))
         for numbered in enumerate(self._slots):
             self._idle.put(numbered)
         self.description = self._executor.description
         self.ports = self._executor.outputs
         self.outputs = tuple(self.ports)
         self.reads_token_types = TOKEN_TYPES in self._executor.inputs
+        self.max_segments = self._limit.ranges - 1
+
+    def _open(self, open_executor: Callable[[], Executor], slots: int, record: bool) -> None:
+        """All that takes long, beside the GPU's thread; of which it asks only one run at a time."""
+        self._executor = open_executor()
+        try:
+            length = self._executor.max_length
+            self._limit = largest(self._max_tokens, PackedCostModel.batch_ranges, length)
+            self._slots = self._allocate(slots)
+            self._warm_up(record)
+        except BaseException:
+            self.close()
+            raise
 
     def _allocate(self, count: int) -> list[Slot]:
         numbers = np.arange(max(self._limit.tokens, self._limit.width), dtype=np.int32)
@@ -63,7 +68,9 @@ class PackedBackend:
         names = [name for name in COUNTING if name in self._executor.inputs]
         counting = Counting(memory, names)
         slots = [Slot(self._executor, counting, self._limit) for _ in range(count)]
-        self._executor.launch(Step(memory, numbers.nbytes, {}, {}, memory, ()))
+        upload = Step(memory, numbers.nbytes, {}, {}, memory, ())
+        self._thread.call(partial(self._executor.launch, upload))
+        self._executor.wait(upload)
         return slots
 
     def _warm_up(self, record: bool) -> None:
@@ -107,8 +114,9 @@ class PackedBackend:
             self._thread.call(partial(self._executor.launch, step))
             self._executor.wait(step)
         except Exception:
-            # also so that nothing reads or writes the slot any more
-            if reason := self._executor.failure():
+            # asked there, where nothing is being recorded: that would read as a failure. Afterwards
+            # nothing reads or writes the slot any more
+            if not self._thread.failure and (reason := self._thread.call(self._executor.failure)):
                 self._thread.fail(reason)
             raise
         return slot.read(batch, shape, outputs)

@@ -1,7 +1,5 @@
 """The executor on CUDA: onnxruntime's provider on a stream of ours, and copies on two more."""
 
-import logging
-import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,19 +20,9 @@ from triptych_encoder.gpu.cudart import (
     CudaRuntime,
 )
 from triptych_encoder.gpu.executor import Port, Step
+from triptych_encoder.gpu.session import FATAL, onnxruntime, open_session, session_options
 
-# Both are read by the library. Its wheels report their use to its maker unless they are told not
-# to; and below 513 tokens it chooses flash attention for this layout only where it is told to.
-os.putenv("ORT_DISABLE_TELEMETRY", "1")
-os.putenv("ORT_MIN_SEQ_LEN_FLASH_ATTENTION_PACKED_QKV", "0")
-
-import onnxruntime
-
-logger = logging.getLogger(__name__)
-
-PROVIDER: Final = "CUDAExecutionProvider"
 DEVICE: Final = "cuda"
-_FATAL: Final = 4
 # Written by the compiler into the file's metadata.
 MAX_LENGTH: Final = "max_length"
 POSITION_PADDING_ID: Final = "position_padding_id"
@@ -44,14 +32,6 @@ _FLOATS: Final[Mapping[str, type[np.floating[Any]]]] = {
 }
 # A run that neither records a graph nor replays one.
 UNRECORDED: Final = "-1"
-
-
-def load_libraries() -> None:
-    """Load the CUDA libraries that the provider needs from where their packages put them.
-
-    cuDNN is not among them: no operator of an encoder uses it.
-    """
-    onnxruntime.preload_dlls(cuda=True, cudnn=False, msvc=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +58,15 @@ class CudaExecutor:
         self._cuda = runtime
         self._relaxed = threading.local()
         self._prepare_thread()
-        self._in, self._compute, self._out = (
+        self._in, self._compute, self._out = self._streams = [
             runtime.create("cudaStreamCreateWithFlags", STREAM_NON_BLOCKING) for _ in range(3)
-        )
+        ]
         self._memories: dict[int, PinnedMemory] = {}
-        self._session = self._open(graph, memory_bytes or runtime.free_bytes() * 4 // 5, record)
+        try:
+            self._session = self._open(graph, memory_bytes or runtime.free_bytes() * 4 // 5, record)
+        except BaseException:
+            self._destroy_streams()
+            raise
         self._bindings: dict[int, onnxruntime.IOBinding] = {}
         self._options: dict[int, onnxruntime.RunOptions] = {}
         metadata = self._session.get_modelmeta().custom_metadata_map
@@ -105,7 +89,10 @@ class CudaExecutor:
             # exact where it is used: of ones and zeros, and of what was float16
             "use_tf32": "1",
         }
-        return open_session(graph, options)
+        strict = session_options()
+        # what the provider cannot run would run on the CPU, without a word
+        strict.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        return open_session(graph, options, strict)
 
     def _prepare_thread(self) -> None:
         """The current device and the manner of waiting are a thread's own."""
@@ -125,6 +112,7 @@ class CudaExecutor:
 
     def launch(self, step: Step) -> None:
         """See Executor."""
+        self._prepare_thread()
         source, target = (self._memories[one.device] for one in (step.source, step.target))
         if step.upload:
             self._copy(source.device, source.host, step.upload, HOST_TO_DEVICE, self._in)
@@ -169,7 +157,7 @@ class CudaExecutor:
     def _run_options(self, graph: int) -> onnxruntime.RunOptions:
         if graph not in self._options:
             options = onnxruntime.RunOptions()
-            options.log_severity_level = _FATAL
+            options.log_severity_level = FATAL
             options.add_run_config_entry("gpu_graph_id", str(graph) if graph else UNRECORDED)
             if not graph:
                 # its end is an event of ours; recorded runs are short, and wait as they please
@@ -202,7 +190,10 @@ class CudaExecutor:
                 self._cuda.call("cudaEventDestroy", event)
             self._cuda.call("cudaFree", memory.device)
             self._cuda.call("cudaFreeHost", memory.host.ctypes.data)
-        for stream in (self._in, self._compute, self._out):
+        self._destroy_streams()
+
+    def _destroy_streams(self) -> None:
+        for stream in self._streams:
             self._cuda.call("cudaStreamDestroy", stream)
 
 
@@ -211,32 +202,3 @@ def _port(item: onnxruntime.NodeArg) -> Port:
     if item.name in (HIDDEN, TOKEN_LOGITS):
         return Port("tokens", int(item.shape[1]), dtype)
     return Port("ranges", int(item.shape[1]), dtype)
-
-
-def open_session(
-    graph: Path | bytes, provider_options: Mapping[str, str]
-) -> onnxruntime.InferenceSession:
-    """A session on the GPU. RuntimeError where it would compute on the CPU instead."""
-    providers = [(PROVIDER, dict(provider_options))]
-    session = onnxruntime.InferenceSession(
-        graph, _session_options(), providers=providers, enable_fallback=0
-    )
-    # a provider that cannot be loaded is left out with no more than a warning
-    active = session.get_providers()
-    if not active or active[0] != PROVIDER:
-        raise RuntimeError(f"{PROVIDER} is not active, only {', '.join(active)}")
-    return session
-
-
-def _session_options() -> onnxruntime.SessionOptions:
-    """The graph is run as it was written, by one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _FATAL
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    # a plan of memory would be kept for every number of tokens that ever came
-    options.enable_mem_pattern = False
-    # weights get memory of their size, not a share of what runs take theirs from
-    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
-    return options

@@ -10,13 +10,9 @@ import numpy as np
 
 from triptych_bundles.manifest import Bundle
 from triptych_encoder.gpu.backend import PackedBackend
-from triptych_encoder.gpu.cuda_executor import (
-    PROVIDER,
-    CudaExecutor,
-    load_libraries,
-    open_session,
-)
+from triptych_encoder.gpu.cuda_executor import CudaExecutor
 from triptych_encoder.gpu.cudart import CudaRuntime
+from triptych_encoder.gpu.session import PROVIDER, load_libraries, open_session, session_options
 from triptych_encoder.gpu.thread import GpuThread
 from triptych_encoder.runtimes import FP16, PACKED_GRAPH, Runtime
 
@@ -33,6 +29,9 @@ SLOTS: Final = 2
 
 class Gpu:
     """See Device. `slots` batches are on their way at the same time, of up to `max_tokens` each."""
+
+    # its threads wait for the card, and what they do between must not wait for a core
+    niceness = 0
 
     def __init__(self, max_tokens: int, slots: int, memory_bytes: int, record: bool) -> None:
         self.workers = slots or SLOTS
@@ -81,7 +80,7 @@ class Gpu:
 
 def probe_provider() -> None:
     """Compute with the provider. RuntimeError where another computes, or it computes wrongly."""
-    session = open_session(PROBE, {"device_id": "0"})
+    session = open_session(PROBE, {"device_id": "0"}, session_options())
     (answer,) = session.run(["y"], {"x": np.ones(1, np.float32)})
     if answer.tolist() != [2.0]:
         raise RuntimeError(f"{PROVIDER} computes 1 + 1 as {answer.tolist()}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,7 @@ class Port:
     dtype: np.dtype[np.generic]
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(NamedTuple):
     """An array in the GPU's memory."""
 
     pointer: int
@@ -60,7 +59,8 @@ class Step:
 class Executor(Protocol):
     """One model on the GPU of this process.
 
-    `allocate`, `launch` and `close` are called from one thread; `wait` and `failure` from any.
+    `launch`, `failure` and `close` are called from one thread, `wait` from any. It is made, and
+    memory allocated, in a third, which ends before anything is run but to warm up.
     """
 
     @property

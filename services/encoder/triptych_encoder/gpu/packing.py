@@ -4,9 +4,9 @@ They lie in one block, so that one copy takes them all. Names and meaning are th
 `triptych_models.graph.packed`.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,18 +30,13 @@ PACKED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """An array inside of a block: where it starts, in bytes, and what it is."""
+class Place(NamedTuple):
+    """An array inside of a block: where it starts and ends, in bytes, and what it is."""
 
     start: int
+    end: int
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
-
-    @property
-    def end(self) -> int:
-        """The byte after its last."""
-        return self.start + int(np.prod(self.shape)) * self.dtype.itemsize
 
     def of(self, block: NDArray[np.uint8]) -> NDArray[np.generic]:
         """The array, sharing the block's memory."""
@@ -54,8 +49,8 @@ def places(arrays: Iterable[tuple[str, tuple[int, ...], np.dtype[np.generic]]]) 
     end = 0
     for name, shape, dtype in arrays:
         start = -(-end // ALIGNMENT) * ALIGNMENT
-        found[name] = Place(start, shape, dtype)
-        end = found[name].end
+        end = start + math.prod(shape) * dtype.itemsize
+        found[name] = Place(start, end, shape, dtype)
     return found
 
 
@@ -79,7 +74,7 @@ def pack(batch: RaggedBatch, shape: Shape, arrays: Arrays, padding_id: int | Non
     counted from 0, or from `padding_id` on.
     """
     rows = len(batch.lengths)
-    lengths = _lengths(batch.lengths, shape)
+    lengths = _lengths(batch, shape)
     bounds = arrays["cu_seqlens"]
     bounds[0] = 0
     np.cumsum(lengths, out=bounds[1:])
@@ -88,15 +83,16 @@ def pack(batch: RaggedBatch, shape: Shape, arrays: Arrays, padding_id: int | Non
         _fill(arrays["token_type_ids"], () if (t := batch.token_type_ids) is None else t)
     arrays["position_ids"][:] = positions(arrays["input_ids"], lengths, padding_id)
     _write_offsets(arrays["token_offset"], lengths)
-    _fill(arrays["first_tokens"], bounds[:rows])
-    _fill(arrays["last_tokens"], bounds[1 : rows + 1] - 1)
+    ranges = np.empty((0, 2), np.int32) if batch.ranges is None else batch.ranges
+    _fill(arrays["first_tokens"], bounds[:rows], ranges[:, 0])
+    _fill(arrays["last_tokens"], bounds[1 : rows + 1] - 1, ranges[:, 1])
 
 
-def _lengths(lengths: Ints, shape: Shape) -> Ints:
+def _lengths(batch: RaggedBatch, shape: Shape) -> Ints:
     """Of all rows: the batch's, then those of as much padding as there are tokens left."""
+    row, left = len(batch.lengths), shape.tokens - len(batch.input_ids)
     found = np.zeros(shape.rows, np.int32)
-    found[: len(lengths)] = lengths
-    row, left = len(lengths), shape.tokens - int(lengths.sum())
+    found[:row] = batch.lengths
     while left:
         found[row] = min(left, shape.longest)
         left -= int(found[row])
@@ -104,9 +100,13 @@ def _lengths(lengths: Ints, shape: Shape) -> Ints:
     return found
 
 
-def _fill(array: Ints, values: Ints | Sequence[int]) -> None:
-    array[: len(values)] = values
-    array[len(values) :] = 0
+def _fill(array: Ints, *parts: Ints | Sequence[int]) -> None:
+    """Write the parts one after the other, and zeros after them."""
+    end = 0
+    for values in parts:
+        array[end : end + len(values)] = values
+        end += len(values)
+    array[end:] = 0
 
 
 def positions(input_ids: Ints, lengths: Ints, padding_id: int | None) -> Ints:

@@ -46,14 +46,15 @@ class Shape:
 
 
 def shape_of(batch: RaggedBatch) -> Shape:
-    """The sizes that a batch has by itself; its ranges are its sequences."""
+    """The sizes that a batch has by itself; its sequences are pooled, and then its ranges."""
     rows = len(batch.lengths)
-    return Shape(int(batch.lengths.sum()), rows, rows, int(batch.lengths.max()))
+    ranges = rows if batch.ranges is None else rows + len(batch.ranges)
+    return Shape(len(batch.input_ids), rows, ranges, int(batch.lengths.max()))
 
 
-def largest(tokens: int, rows: int, max_length: int) -> Shape:
+def largest(tokens: int, ranges: int, max_length: int) -> Shape:
     """What memory is taken for: the most that a batch may have of everything."""
-    return Shape(max(tokens, max_length), rows, rows, max_length)
+    return Shape(max(tokens, max_length), ranges, ranges, max_length)
 
 
 def buckets(max_length: int, limit: Shape) -> Sequence[Shape]:
@@ -68,11 +69,12 @@ def buckets(max_length: int, limit: Shape) -> Sequence[Shape]:
 
 
 def fit(shape: Shape, among: Sequence[Shape]) -> Shape | None:
-    """The smallest bucket that holds a batch, with rows to spare for the padding; None is none."""
+    """The smallest bucket that holds a batch, with rows to spare for the padding; or None."""
     for bucket in among:
         spare = bucket.tokens - shape.tokens
         rows = shape.rows + -(-spare // bucket.longest)
-        if spare >= 0 and shape.longest <= bucket.longest and rows <= bucket.rows:
+        enough = rows <= bucket.rows and shape.ranges <= bucket.ranges
+        if spare >= 0 and shape.longest <= bucket.longest and enough:
             return bucket
     return None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,9 +55,14 @@ class Slot:
             self._regions(self._source, inputs) | self._counting.regions(shape),
             self._regions(self._target, results),
             self._target,
-            [(results[name].start, results[name].end) for name in outputs],
+            [self._span(batch, results[name], name) for name in outputs],
             graph,
         )
+
+    def _span(self, batch: RaggedBatch, place: Place, name: str) -> tuple[int, int]:
+        """The bytes of a batch's own rows; a bucket has more."""
+        count = _rows(batch, self._executor.outputs[name])
+        return place.start, place.start + count * place.shape[1] * place.dtype.itemsize
 
     @staticmethod
     def _regions(memory: Memory, found: Mapping[str, Place]) -> dict[str, Region]:
@@ -66,16 +72,32 @@ class Slot:
         }
 
     def read(self, batch: RaggedBatch, shape: Shape, outputs: Sequence[str]) -> list[Result]:
-        """Copies of what a finished step gave: a row a sequence, or the rows of its tokens."""
+        """Copies of what a finished step gave, see Backend.run.
+
+        FloatingPointError where a number was beyond the graph's type: of the sequences that share
+        a run, what one makes infinite is in the means of all, as zero times infinity.
+        """
         results = output_places(self._executor.outputs, shape)
         return [self._read(batch, results[name], name) for name in outputs]
 
     def _read(self, batch: RaggedBatch, place: Place, name: str) -> Result:
-        values: NDArray[np.generic] = place.of(self._target.host)
-        if self._executor.outputs[name].axis == "ranges":
-            return values[: len(batch.lengths)].copy()
-        rows = values[: len(batch.input_ids)].copy()
-        return np.split(rows, np.cumsum(batch.lengths)[:-1])
+        port, values = self._executor.outputs[name], place.of(self._target.host)
+        rows: NDArray[np.floating[Any]] = values[: _rows(batch, port)].copy()  # type: ignore[assignment]
+        if port.axis == "tokens":
+            return np.split(rows, np.cumsum(batch.lengths)[:-1])
+        with np.errstate(over="ignore", invalid="ignore"):
+            # it is finite if all are, and takes a fraction of the time that asking each does
+            total = rows.sum()
+        if not np.isfinite(total):
+            raise FloatingPointError(f"{name} is not finite")
+        return rows
+
+
+def _rows(batch: RaggedBatch, port: Port) -> int:
+    """How many rows of an output are a batch's."""
+    if port.axis == "tokens":
+        return len(batch.input_ids)
+    return len(batch.lengths) + (0 if batch.ranges is None else len(batch.ranges))
 
 
 def output_places(ports: Mapping[str, Port], shape: Shape) -> dict[str, Place]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from triptych_bundles.manifest import Bundle
 from triptych_gateway.calls.compare import RankCall, SimilarityCall
+from triptych_gateway.calls.documents import DocumentCall
 from triptych_gateway.calls.encode import EncodeCall
 from triptych_gateway.calls.postprocess import AnalyzeCall, ClassifyCall, EmbedCall, TagCall
 from triptych_gateway.calls.tokenize import DetokenizeCall, TokenizeCall
@@ -36,7 +37,7 @@ class GrpcCalls:
 
     def answer(self, model: Bundle, tasks: Sequence[Task], inputs: Sequence[int]) -> StageCall:
         """Outputs of the graph to answers; `inputs` says which of them each task reads."""
-        steps = tuple(zip(map(_pooled, tasks), inputs, strict=True))
+        steps = _steps(tasks, inputs)
         if len(steps) > 1:
             return AnalyzeCall(model.digest, steps)
         task = steps[0][0]
@@ -46,6 +47,12 @@ class GrpcCalls:
             return ClassifyCall(model.digest, task)
         return TagCall(model.digest, task)
 
+    def answer_documents(
+        self, model: Bundle, tasks: Sequence[Task], inputs: Sequence[int]
+    ) -> DocumentCall:
+        """The same for inputs of several windows."""
+        return DocumentCall(model.digest, _steps(tasks, inputs))
+
     def similarity(self, model: Bundle) -> SimilarityCall:
         """Raw vectors to similarities."""
         return SimilarityCall(model.digest)
@@ -53,6 +60,10 @@ class GrpcCalls:
     def rank(self, model: Bundle, head: ChosenHead | None, options: RankOptions) -> RankCall:
         """Raw vectors or logits to a ranking."""
         return RankCall(model.digest, head, options)
+
+
+def _steps(tasks: Sequence[Task], inputs: Sequence[int]) -> tuple[tuple[Task, int], ...]:
+    return tuple(zip(map(_pooled, tasks), inputs, strict=True))
 
 
 def _pooled(task: Task) -> Task:

@@ -17,9 +17,10 @@ from triptych_gateway.calls.sharing import (
     stage_times,
     surviving,
 )
-from triptych_gateway.columns import split_rows
+from triptych_gateway.columns import join, split
+from triptych_gateway.layout import Ints
 from triptych_gateway.tasks import ChosenHead, RankOptions
-from triptych_gateway.work import Ints, RankResult, RowsResult
+from triptych_gateway.work import RankResult, RowsResult
 from triptych_servicekit.errors import TriptychError
 from triptych_servicekit.tensors import FLOATS, INT32, from_tensor, to_tensor
 
@@ -37,16 +38,16 @@ class SimilarityCall:
         rows = np.cumsum([0, *(len(work.vectors) for work in works)])
         request = pb.PostprocessServiceSimilarityRequest(
             model=types.ModelRef(digest=self.digest),
-            vectors=to_tensor(np.concatenate([work.vectors for work in works])),
+            vectors=to_tensor(join([work.vectors for work in works])),
             first_index=to_tensor(_shifted([work.first for work in works], rows)),
             second_index=to_tensor(_shifted([work.second for work in works], rows)),
-            contexts=contexts(entries, counts),
+            contexts=contexts(entries),
         )
         response = await invoke(replica.stub.Similarity, request, entries)
         errors = split_errors(response.errors, counts)
         scores = from_tensor(response.result.scores, "scores", dtypes=FLOATS, dimensions=(1,))
-        parts = split_rows(scores, surviving(counts, errors))
-        times = stage_times(response.timings)
+        parts = split(scores, surviving(counts, errors))
+        times = stage_times(response.timings, entries)
         return [RowsResult(*part) for part in zip(parts, errors, times, strict=True)]
 
 
@@ -64,7 +65,7 @@ class RankCall:
         response = await invoke(replica.stub.Rank, self._request(entries), entries)
         errors = split_errors(response.errors, counts)
         rankings = _rankings(response.result, len(entries))
-        times = stage_times(response.timings)
+        times = stage_times(response.timings, entries)
         return [
             RankResult(*ranking, _first(failed), time)
             for ranking, failed, time in zip(rankings, errors, times, strict=True)
@@ -77,17 +78,15 @@ class RankCall:
             document_counts=to_tensor(np.array([len(work.documents) for work in works], np.int32)),
             top_n=self.options.top_n,
             raw_scores=self.options.raw_scores,
-            contexts=contexts(entries, [1] * len(works)),
+            contexts=contexts(entries),
         )
-        documents = to_tensor(np.concatenate([work.documents for work in works]))
+        documents = to_tensor(join([work.documents for work in works]))
         if self.head is not None:
             request.head = self.head.digest
             request.pairs.CopyFrom(documents)
         else:
             request.document_vectors.CopyFrom(documents)
-            request.query_vectors.CopyFrom(
-                to_tensor(np.concatenate([work.query for work in works]))
-            )
+            request.query_vectors.CopyFrom(to_tensor(join([work.query for work in works])))
         return request
 
 

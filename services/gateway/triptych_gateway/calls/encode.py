@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
 
 from triptych.v1 import encoder_service_pb2 as pb
@@ -18,8 +17,8 @@ from triptych_gateway.calls.sharing import (
     stage_times,
     surviving,
 )
-from triptych_gateway.columns import split_rows
-from triptych_gateway.work import EncodeResult
+from triptych_gateway.columns import split
+from triptych_gateway.work import SEGMENTS, EncodeResult, EncodeWork
 from triptych_servicekit.errors import TriptychError
 from triptych_servicekit.tensors import FLOATS, from_tensor, to_tensor
 
@@ -29,6 +28,7 @@ OUTPUTS: Final = {
     pooled_output("last_token"): (pb.OUTPUT_KIND_POOLED, types.POOLING_LAST_TOKEN),
     LOGITS_OUTPUT: (pb.OUTPUT_KIND_LOGITS, types.POOLING_UNSPECIFIED),
     TOKEN_LOGITS_OUTPUT: (pb.OUTPUT_KIND_TOKEN_LOGITS, types.POOLING_UNSPECIFIED),
+    SEGMENTS: (pb.OUTPUT_KIND_SEGMENTS, types.POOLING_MEAN),
 }
 
 
@@ -42,53 +42,59 @@ class EncodeCall:
     async def __call__(self, replica: Any, entries: Entries) -> Sequence[EncodeResult]:
         """The outputs of each entry, float32 or float16."""
         counts = [len(entry.work.lengths) for entry in entries]
+        work = EncodeWork.joined([entry.work for entry in entries])
         request = pb.EncodeRequest(
             model=types.ModelRef(digest=self.digest),
-            sequences=_sequences(entries),
-            outputs=map(_spec, self.outputs),
-            contexts=contexts(entries, counts),
+            sequences=_sequences(work),
+            outputs=[_spec(output, work) for output in self.outputs],
+            contexts=contexts(entries),
         )
         response = await invoke(replica.stub.Encode, request, entries)
         errors = split_errors(response.errors, counts)
         rows = surviving(counts, errors)
         arrays = [
-            split_rows(
-                _read(tensor),
-                _surviving_tokens(entries, errors) if output == TOKEN_LOGITS_OUTPUT else rows,
-            )
+            split(_read(tensor), _rows(output, entries, errors) or rows)
             for output, tensor in zip(self.outputs, response.outputs, strict=True)
         ]
-        parts = zip(zip(*arrays, strict=True), errors, stage_times(response.timings), strict=True)
+        parts = zip(
+            zip(*arrays, strict=True), errors, stage_times(response.timings, entries), strict=True
+        )
         return [EncodeResult(*part) for part in parts]
 
 
-def _spec(output: str) -> pb.OutputSpec:
+def _spec(output: str, work: EncodeWork) -> pb.OutputSpec:
     kind, pooling = OUTPUTS[output]
-    return pb.OutputSpec(kind=kind, pooling=pooling)
+    spec = pb.OutputSpec(kind=kind, pooling=pooling)
+    if output == SEGMENTS and work.segments is not None:
+        spec.segments.CopyFrom(to_tensor(work.segments))
+    return spec
 
 
 def _read(tensor: types.Tensor) -> NDArray[Any]:
     return from_tensor(tensor, "outputs", dtypes=FLOATS, dimensions=(2,))
 
 
-def _surviving_tokens(entries: Entries, errors: Sequence[dict[int, TriptychError]]) -> list[int]:
-    """Tokens of each entry's sequences that have no error."""
+def _rows(
+    output: str, entries: Entries, errors: Sequence[dict[int, TriptychError]]
+) -> list[int] | None:
+    """Rows of each entry's sequences without error; None for an output of a row a sequence."""
+    works: list[EncodeWork] = [entry.work for entry in entries]
+    if output == TOKEN_LOGITS_OUTPUT:
+        columns = [work.lengths for work in works]
+    elif output == SEGMENTS:
+        columns = [work.segment_counts() for work in works]
+    else:
+        return None
     return [
-        int(entry.work.lengths.sum() - entry.work.lengths[list(failed)].sum())
-        for entry, failed in zip(entries, errors, strict=True)
+        int(column.sum() - column[list(failed)].sum())
+        for column, failed in zip(columns, errors, strict=True)
     ]
 
 
-def _sequences(entries: Entries) -> types.SequenceBatch:
-    works = [entry.work for entry in entries]
+def _sequences(work: EncodeWork) -> types.SequenceBatch:
     batch = types.SequenceBatch(
-        lengths=to_tensor(np.concatenate([work.lengths for work in works])),
-        input_ids=to_tensor(np.concatenate([work.input_ids for work in works])),
+        lengths=to_tensor(work.lengths), input_ids=to_tensor(work.input_ids)
     )
-    if any(work.token_type_ids is not None for work in works):
-        columns = [
-            np.zeros_like(work.input_ids) if work.token_type_ids is None else work.token_type_ids
-            for work in works
-        ]
-        batch.token_type_ids.CopyFrom(to_tensor(np.concatenate(columns)))
+    if work.token_type_ids is not None:
+        batch.token_type_ids.CopyFrom(to_tensor(work.token_type_ids))
     return batch

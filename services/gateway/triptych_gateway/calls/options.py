@@ -19,6 +19,10 @@ AGGREGATIONS: Final = {
     "average": pb.AGGREGATION_AVERAGE,
     "max": pb.AGGREGATION_MAX,
 }
+WINDOWS: Final = {
+    "mean": pb.WINDOW_AGGREGATION_MEAN,
+    "max": pb.WINDOW_AGGREGATION_MAX,
+}
 # An empty list stands for the default; no label is called this.
 NO_LABEL: Final = ("",)
 
@@ -33,7 +37,12 @@ def embed_options(task: EmbedOptions) -> pb.EmbedOptions:
 
 def classify_options(task: Classify) -> pb.ClassifyOptions:
     """How classes are chosen; a head is named by its digest."""
-    return pb.ClassifyOptions(head=task.head.digest, top_k=task.top_k, raw_scores=task.raw_scores)
+    return pb.ClassifyOptions(
+        head=task.head.digest,
+        top_k=task.top_k,
+        raw_scores=task.raw_scores,
+        window_aggregation=WINDOWS[task.windows],
+    )
 
 
 def tag_options(task: TagOptions) -> pb.TagOptions:

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from triptych.v1 import postprocess_service_pb2 as pb
 from triptych.v1 import types_pb2 as types
 from triptych_gateway.calls.options import (
@@ -22,7 +20,8 @@ from triptych_gateway.calls.sharing import (
     stage_times,
     surviving,
 )
-from triptych_gateway.columns import divide
+from triptych_gateway.columns import divide, join
+from triptych_gateway.layout import Ints, Layout
 from triptych_gateway.tasks import (
     Classes,
     Classify,
@@ -32,7 +31,7 @@ from triptych_gateway.tasks import (
     Task,
     TaskResult,
 )
-from triptych_gateway.work import AnswerResult, Ints, Layout
+from triptych_gateway.work import AnswerResult
 from triptych_servicekit.tensors import DTYPES, FLOATS, INT32, from_tensor, to_tensor
 
 
@@ -47,12 +46,12 @@ class EmbedCall:
         """Embeddings of each entry."""
         request = pb.PostprocessServiceEmbedRequest(
             model=types.ModelRef(digest=self.digest),
-            vectors=_arrays(entries)[0],
+            vectors=arrays_of(entries)[0],
             options=embed_options(self.task),
-            contexts=contexts(entries, _counts(entries)),
+            contexts=contexts(entries),
         )
         response = await invoke(replica.stub.Embed, request, entries)
-        return _divided(response, [_embeddings(response.result)], entries)
+        return divided(response, [_embeddings(response.result)], entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +65,12 @@ class ClassifyCall:
         """Classes of each entry."""
         request = pb.PostprocessServiceClassifyRequest(
             model=types.ModelRef(digest=self.digest),
-            inputs=_arrays(entries)[0],
+            inputs=arrays_of(entries)[0],
             options=classify_options(self.task),
-            contexts=contexts(entries, _counts(entries)),
+            contexts=contexts(entries),
         )
         response = await invoke(replica.stub.Classify, request, entries)
-        return _divided(response, [_classes(response.result)], entries)
+        return divided(response, [_classes(response.result)], entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +84,13 @@ class TagCall:
         """Entities of each entry."""
         request = pb.PostprocessServiceTagTokensRequest(
             model=types.ModelRef(digest=self.digest),
-            logits=_arrays(entries)[0],
-            sequences=_layout(entries),
+            logits=arrays_of(entries)[0],
+            sequences=layout_of(entries),
             options=tag_options(self.task),
-            contexts=contexts(entries, _counts(entries)),
+            contexts=contexts(entries),
         )
         response = await invoke(replica.stub.TagTokens, request, entries)
-        return _divided(response, [_entities(response.result)], entries)
+        return divided(response, [_entities(response.result)], entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,49 +104,48 @@ class AnalyzeCall:
         """A result for each task of each entry."""
         request = pb.PostprocessServiceAnalyzeRequest(
             model=types.ModelRef(digest=self.digest),
-            inputs=_arrays(entries),
-            sequences=_layout(entries),
+            inputs=arrays_of(entries),
+            sequences=layout_of(entries),
             tasks=[analyze_task(*task) for task in self.tasks],
-            contexts=contexts(entries, _counts(entries)),
+            contexts=contexts(entries),
         )
         response = await invoke(replica.stub.Analyze, request, entries)
-        return _divided(response, list(map(_result, response.results)), entries)
+        return divided(response, list(map(read_result, response.results)), entries)
 
 
 def _counts(entries: Entries) -> list[int]:
     return [entry.work.count for entry in entries]
 
 
-def _arrays(entries: Entries) -> list[types.Tensor]:
+def arrays_of(entries: Entries) -> list[types.Tensor]:
     """The arrays of all entries, one tensor for each output of the encoder."""
     columns = zip(*(entry.work.arrays for entry in entries), strict=True)
-    return [to_tensor(np.concatenate(arrays)) for arrays in columns]
+    return [to_tensor(join(arrays)) for arrays in columns]
 
 
-def _layout(entries: Entries) -> types.SequenceBatch | None:
+def layout_of(entries: Entries) -> types.SequenceBatch | None:
     """The layouts of all entries; None where no task reads them. Sequence s is item s."""
     layouts: list[Layout] = [entry.work.layout for entry in entries if entry.work.layout]
     if not layouts:
         return None
     names = ("lengths", "offsets", "word_ids", "special_tokens_mask")
     columns = {
-        name: to_tensor(np.concatenate([getattr(layout, name) for layout in layouts]))
-        for name in names
+        name: to_tensor(join([getattr(layout, name) for layout in layouts])) for name in names
     }
     return types.SequenceBatch(**columns)
 
 
-def _divided(response: Any, results: Sequence[TaskResult], entries: Entries) -> list[AnswerResult]:
+def divided(response: Any, results: Sequence[TaskResult], entries: Entries) -> list[AnswerResult]:
     """Each entry's part of every result."""
     counts = _counts(entries)
     errors = split_errors(response.errors, counts)
     living = surviving(counts, errors)
     parts = zip(*(divide(result, counts, living) for result in results), strict=True)
-    times = stage_times(response.timings)
+    times = stage_times(response.timings, entries)
     return [AnswerResult(*part) for part in zip(parts, errors, times, strict=True)]
 
 
-def _result(message: pb.AnalyzeResult) -> TaskResult:
+def read_result(message: pb.AnalyzeResult) -> TaskResult:
     match message.WhichOneof("result"):
         case "classify":
             return _classes(message.classify)

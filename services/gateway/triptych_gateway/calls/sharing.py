@@ -9,9 +9,10 @@ import grpc.aio
 import numpy as np
 
 from triptych.v1 import types_pb2 as types
+from triptych_gateway.columns import split
 from triptych_gateway.entries import Entry
 from triptych_gateway.tasks import Origin
-from triptych_gateway.work import StageTime
+from triptych_gateway.work import StageTime, Times
 from triptych_servicekit.durations import set_seconds
 from triptych_servicekit.errors import TriptychError, Unavailable
 from triptych_servicekit.status import from_rpc_error, from_status
@@ -25,7 +26,7 @@ CUT_OFF: Final = (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 
 async def invoke(method: Any, request: Any, entries: Entries) -> Any:
     """Call a stub's method with the latest deadline of the entries. Raises the error tree's own."""
-    timeout = max(entry.origin.deadline for entry in entries) - time.monotonic()
+    timeout = max(entry.deadline for entry in entries) - time.monotonic()
     try:
         return await method(request, timeout=max(timeout, 0))
     except grpc.aio.AioRpcError as failure:
@@ -43,12 +44,10 @@ def _in_the_clients_words(error: TriptychError) -> TriptychError:
     return type(error)(message, reason=error.reason, field=field, retry_after=error.retry_after)
 
 
-def contexts(entries: Entries, counts: Iterable[int]) -> list[types.CallContext]:
-    """A CallContext for each entry with its number of items."""
+def contexts(entries: Entries) -> list[types.CallContext]:
+    """A CallContext for each caller of the entries."""
     now = time.monotonic()
-    return [
-        _context(entry.origin, count, now) for entry, count in zip(entries, counts, strict=True)
-    ]
+    return [_context(origin, count, now) for entry in entries for origin, count in entry.callers]
 
 
 def _context(origin: Origin, count: int, now: float) -> types.CallContext:
@@ -82,12 +81,13 @@ def surviving(counts: Sequence[int], errors: Sequence[dict[int, TriptychError]])
     return [count - len(failed) for count, failed in zip(counts, errors, strict=True)]
 
 
-def stage_times(timings: Iterable[types.StageTiming]) -> list[StageTime]:
-    """Seconds of each entry."""
-    return [
+def stage_times(timings: Iterable[types.StageTiming], entries: Entries) -> list[Times]:
+    """Seconds of the callers of each entry."""
+    times = [
         StageTime(
             timing.queue.seconds + timing.queue.nanos * 1e-9,
             timing.compute.seconds + timing.compute.nanos * 1e-9,
         )
         for timing in timings
     ]
+    return split(times, [len(entry.callers) for entry in entries])

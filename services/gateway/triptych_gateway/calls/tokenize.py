@@ -17,8 +17,8 @@ from triptych_gateway.calls.sharing import (
     stage_times,
     surviving,
 )
-from triptych_gateway.columns import split_rows, sum_runs
-from triptych_gateway.tasks import Input, Pair, TextOptions, TokenIds
+from triptych_gateway.columns import join, split, sum_runs
+from triptych_gateway.tasks import Input, Pair, TextOptions, TokenIds, WindowOptions
 from triptych_gateway.work import DetokenizeResult, TokenizeResult
 from triptych_servicekit.tensors import INT32, from_tensor, to_tensor
 
@@ -45,10 +45,10 @@ class TokenizeCall:
             model=types.ModelRef(digest=self.digest),
             inputs=[_input(item) for entry in entries for item in entry.work.inputs],
             options=_options(self.text),
-            contexts=contexts(entries, counts),
+            contexts=contexts(entries),
         )
         response = await invoke(replica.stub.Tokenize, request, entries)
-        return _results(response, counts)
+        return _results(response, counts, entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +62,24 @@ class DetokenizeCall:
         """Results of the entries, in order."""
         counts = [len(entry.work.lengths) for entry in entries]
         sequences = types.SequenceBatch(
-            lengths=to_tensor(np.concatenate([entry.work.lengths for entry in entries])),
-            input_ids=to_tensor(np.concatenate([entry.work.input_ids for entry in entries])),
+            lengths=to_tensor(join([entry.work.lengths for entry in entries])),
+            input_ids=to_tensor(join([entry.work.input_ids for entry in entries])),
         )
         request = pb.DetokenizeRequest(
             model=types.ModelRef(digest=self.digest),
             sequences=sequences,
             include_special_tokens=self.include_special_tokens,
-            contexts=contexts(entries, counts),
+            contexts=contexts(entries),
         )
         response = await invoke(replica.stub.Detokenize, request, entries)
-        return _texts(response, counts)
+        return _texts(response, counts, entries)
 
 
-def _texts(response: pb.DetokenizeResponse, counts: Sequence[int]) -> list[DetokenizeResult]:
+def _texts(
+    response: pb.DetokenizeResponse, counts: Sequence[int], entries: Entries
+) -> list[DetokenizeResult]:
     texts, results, start = list(response.texts), [], 0
-    errors, times = split_errors(response.errors, counts), stage_times(response.timings)
+    errors, times = split_errors(response.errors, counts), stage_times(response.timings, entries)
     for count, failed, time in zip(counts, errors, times, strict=True):
         results.append(DetokenizeResult(texts[start : start + count], failed, time))
         start += count
@@ -97,9 +99,13 @@ def _ids(item: TokenIds) -> types.Tensor:
 
 
 def _options(text: TextOptions) -> pb.TokenizeOptions:
+    windows = text.windows or WindowOptions()
+    cut = TRUNCATIONS[text.truncation] if text.windows is None else pb.TRUNCATION_WINDOW
     return pb.TokenizeOptions(
         add_special_tokens=text.add_special_tokens,
-        truncation=TRUNCATIONS[text.truncation],
+        truncation=cut,
+        stride=windows.stride or 0,
+        max_windows=windows.max_windows,
         max_length=text.max_length,
         prompt_name=text.prompt_name,
         include_offsets=text.layout,
@@ -108,26 +114,41 @@ def _options(text: TextOptions) -> pb.TokenizeOptions:
     )
 
 
-def _results(response: pb.TokenizeResponse, counts: Sequence[int]) -> list[TokenizeResult]:
+def _results(
+    response: pb.TokenizeResponse, counts: Sequence[int], entries: Entries
+) -> list[TokenizeResult]:
     errors = split_errors(response.errors, counts)
-    living = surviving(counts, errors)
+    index, living = _items(response.sequences, counts, surviving(counts, errors))
     all_lengths = _required(response.sequences.lengths, "lengths")
-    lengths, sizes = split_rows(all_lengths, living), sum_runs(all_lengths, living)
+    lengths, sizes = split(all_lengths, living), sum_runs(all_lengths, living)
+    starts = _column(response.sequences, "window_start", living)
     names = ("input_ids", "token_type_ids", "offsets", "word_ids", "special_tokens_mask")
     columns = [_column(response.sequences, name, sizes) for name in names]
-    totals = split_rows(_required(response.total_tokens, "total_tokens"), counts)
-    kept = split_rows(_required(response.kept_tokens, "kept_tokens"), counts)
+    totals = split(_required(response.total_tokens, "total_tokens"), counts)
+    kept = split(_required(response.kept_tokens, "kept_tokens"), counts)
     ids, *others = columns
-    times = stage_times(response.timings)
-    parts = zip(ids, lengths, *others, totals, kept, errors, times, strict=True)
+    times = stage_times(response.timings, entries)
+    parts = zip(ids, lengths, *others, totals, kept, errors, times, index, starts, strict=True)
     return [TokenizeResult(*part) for part in parts]
+
+
+def _items(
+    sequences: types.SequenceBatch, counts: Sequence[int], living: Sequence[int]
+) -> tuple[list[Ints | None], Sequence[int]]:
+    """Whose sequences each entry's are, counted from its first input, and how many it has."""
+    if not sequences.HasField("window_start"):
+        return [None] * len(counts), living
+    index, ends = _required(sequences.item_index, "item_index"), np.cumsum(counts)
+    sizes = np.diff(np.searchsorted(index, ends), prepend=0).tolist()
+    parts = zip(split(index, sizes), ends.tolist(), counts, strict=True)
+    return [part - np.int32(end - count) for part, end, count in parts], sizes
 
 
 def _column(sequences: types.SequenceBatch, name: str, sizes: Sequence[int]) -> list[Any]:
     """Each entry's part of a column over tokens; None throughout where the column is not set."""
     if not sequences.HasField(name):  # type: ignore[arg-type]
         return [None] * len(sizes)
-    return list(split_rows(_required(getattr(sequences, name), name), sizes))
+    return list(split(_required(getattr(sequences, name), name), sizes))
 
 
 def _required(tensor: types.Tensor, name: str) -> Ints:

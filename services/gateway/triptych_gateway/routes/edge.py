@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+from triptych_gateway.connection import CLIENT, Client
 from triptych_gateway.routes.exchange import SCOPE_KEY, Answer, Exchange
 from triptych_gateway.routes.failures import ClientGone, failure
 from triptych_gateway.routes.reading import BodyReader
@@ -19,7 +20,7 @@ from triptych_servicekit.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-Endpoint = Callable[[Exchange], Awaitable[Answer]]
+Endpoint = Callable[[Exchange], Coroutine[Any, Any, Answer]]
 T = TypeVar("T")
 
 # In metrics and logs, when no answer went out: nginx's word for a client that left.
@@ -114,40 +115,33 @@ class TaskRoute(EdgeRoute):
     async def _answer(self, exchange: Exchange, receive: Receive) -> Answer:
         try:
             exchange.content = await self._reader.read(exchange, receive)
-            return await while_connected(receive, self.endpoint(exchange))
+            client = exchange.scope.get(CLIENT) or Client()
+            return await while_connected(client, self.endpoint(exchange))
         finally:
             self._reader.release(exchange)
 
 
-async def while_connected(receive: Receive, work: Awaitable[T]) -> T:
+async def while_connected(client: Client, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`; raises ClientGone, the work cancelled, when the client leaves first."""
+    if client.gone:
+        work.close()
+        raise ClientGone
     working = asyncio.current_task()
     assert working is not None  # noqa: S101 (a coroutine runs in a task)
-    gone = finished = False
+    left = False
 
-    def leave(watch: asyncio.Task[None]) -> None:
-        nonlocal gone
-        # After the work is done this task has moved on, and must not be cancelled any more.
-        if not finished and not watch.cancelled():
-            gone = True
-            working.cancel()
+    def leave() -> None:
+        nonlocal left
+        left = True
+        working.cancel()
 
-    watch = asyncio.create_task(_departure(receive))
-    watch.add_done_callback(leave)
     try:
-        return await work
+        with client.leaving(leave):
+            return await work
     except asyncio.CancelledError:
-        if gone and not working.uncancel():
+        if left and not working.uncancel():
             raise ClientGone from None
         raise
-    finally:
-        finished = True
-        watch.cancel()
-
-
-async def _departure(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _tell(exchange: Exchange, error: Exception, receive: Receive) -> None:

@@ -17,7 +17,12 @@ from triptych_gateway.routes.answers import (
 )
 from triptych_gateway.routes.bodies import parse
 from triptych_gateway.routes.exchange import Answer, Cost, Exchange
-from triptych_gateway.routes.inputs import read_inputs, read_pairs, read_sequences
+from triptych_gateway.routes.inputs import (
+    read_inputs,
+    read_pairs,
+    read_plain_texts,
+    read_sequences,
+)
 from triptych_gateway.routes.native_schemas import (
     DetokenizeBody,
     EmbedBody,
@@ -25,7 +30,7 @@ from triptych_gateway.routes.native_schemas import (
     TokenizeBody,
 )
 from triptych_gateway.routes.options import embed_options, text_options
-from triptych_gateway.routes.task_entries import embedding_entries
+from triptych_gateway.routes.task_entries import embedding_entries, piece_entries
 from triptych_gateway.routes.token_entries import token_entries
 from triptych_gateway.spreading import raise_first
 from triptych_gateway.tasks import Pair, Similarities
@@ -42,6 +47,8 @@ class NativeRoutes:
         """An embedding for each input."""
         body = parse(EmbedBody, exchange.take_content(), self.guard.bounds)
         target = self.guard.platform.catalog.resolve(body.model)
+        if body.chunks:
+            return await self._pieces(exchange, body, target, late=body.chunks == "late")
         inputs, names = read_inputs(body.take("inputs"), "inputs", self.guard.bounds)
         embedded = await self.guard.embed(
             target, inputs, names, text_options(body), embed_options(body), exchange.origin()
@@ -54,6 +61,21 @@ class NativeRoutes:
         for index in cost.cut:
             data[index]["truncated"] = True
         return native(embedded.model, data, cost, embedded.timing)
+
+    async def _pieces(
+        self, exchange: Exchange, body: EmbedBody, target: Target, *, late: bool
+    ) -> Answer:
+        """An embedding for each piece of each text."""
+        texts, names = read_plain_texts(body.take("inputs"), "inputs", self.guard.bounds)
+        found = await self.guard.pieces(
+            target, texts, names, text_options(body), embed_options(body), late, exchange.origin()
+        )
+        if len(found.errors) == len(texts):
+            raise_first(found.errors)
+        good = [index for index in range(len(texts)) if index not in found.errors]
+        rows = piece_entries(found, good, VECTOR_FORMATS[body.encoding_format])
+        data, cost = entries(len(texts), found.errors, rows), Cost.of(found.usage, found.errors)
+        return native(found.model, data, cost, found.timing)
 
     async def similarity(self, exchange: Exchange) -> Answer:
         """The cosine of each pair of texts."""

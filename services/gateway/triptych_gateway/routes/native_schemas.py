@@ -33,7 +33,25 @@ class TextBody(ModelBody):
     truncate: bool = Field(True, description="Cut long inputs; false: they fail.")
     truncation_direction: Literal["right", "left"] = Field("right", description="The end to cut.")
     max_length: int | None = Field(
-        None, ge=1, description="Most tokens of an input. Default: the model's maximum."
+        None,
+        ge=1,
+        description="Most tokens of an input, or of a window. Default: the model's maximum.",
+    )
+
+
+class DocumentBody(TextBody):
+    """How texts become tokens that may be longer than the model."""
+
+    windows: bool = Field(
+        False,
+        description="Read long inputs whole, in overlapping windows of `max_length` tokens, instead"
+        " of cutting them; the answer is for the input as a whole. Texts and token ids only.",
+    )
+    stride: int | None = Field(
+        None,
+        ge=0,
+        description="Tokens that two neighbouring windows share; less than a window's room for"
+        " text. Default: an eighth of `max_length`.",
     )
 
 
@@ -57,11 +75,18 @@ class EmbedFields(ClosedBody):
     )
 
 
-class EmbedBody(TextBody, EmbedFields):
+class EmbedBody(DocumentBody, EmbedFields):
     """Inputs to embed."""
 
     inputs: Inputs = Field(
         description="A text, its token ids or a pair of texts; or a list of those."
+    )
+    chunks: Literal["window", "late"] | None = Field(
+        None,
+        description="An embedding for each piece of a text instead of one for the text, texts only."
+        " window: each window by itself; late: what would be a window, of a pass over the whole"
+        " text, where the model takes that, so that each piece knows of the others (mean pooling"
+        " only).",
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"inputs": ["Hello, world"]}]})
@@ -104,10 +129,22 @@ class Entry(BaseModel):
     error: ErrorObject | None = None
 
 
+class PieceOfText(BaseModel):
+    """An embedding of a piece, and where that is in its text, in code points."""
+
+    start: int
+    end: int
+    embedding: Vector = Field(examples=[[0.0123, -0.0456]])
+
+
 class EmbedEntry(Entry):
     """An embedding."""
 
     embedding: Vector | None = Field(None, examples=[[0.0123, -0.0456]])
+    chunking: Literal["window", "late"] | None = Field(
+        None, description="With `chunks`: how the pieces were read."
+    )
+    chunks: list[PieceOfText] | None = Field(None, description="With `chunks`: the pieces.")
     truncated: bool = Field(False, description="Present and true where the input was cut.")
 
 

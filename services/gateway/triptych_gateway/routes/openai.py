@@ -11,7 +11,8 @@ from triptych_gateway.routes.bodies import parse
 from triptych_gateway.routes.exchange import Answer, Cost, Exchange
 from triptych_gateway.routes.inputs import read_texts
 from triptych_gateway.routes.openai_schemas import EmbeddingsBody
-from triptych_gateway.tasks import Embedded, EmbedOptions, TextOptions
+from triptych_gateway.routes.options import openai_text_options
+from triptych_gateway.tasks import Embedded, EmbedOptions
 from triptych_servicekit.errors import NotFound
 
 
@@ -30,7 +31,7 @@ class OpenAIRoutes:
             target,
             inputs,
             names,
-            TextOptions("right" if body.truncate else "error", prompt_name=body.prompt_name or ""),
+            openai_text_options(body),
             EmbedOptions(dimensions=body.dimensions or 0),
             exchange.origin(),
             all_or_none=True,

@@ -26,6 +26,22 @@ class EmbeddingsBody(Body):
     prompt_name: str | None = Field(
         None, description="One of the model's prompts, put before each text."
     )
+    windows: bool = Field(
+        False,
+        description="Read long inputs whole, in overlapping windows of `max_length` tokens: their"
+        " embedding is the mean of the windows', weighted by tokens.",
+    )
+    max_length: int | None = Field(
+        None,
+        ge=1,
+        description="Most tokens of an input, or of a window. Default: the model's maximum.",
+    )
+    stride: int | None = Field(
+        None,
+        ge=0,
+        description="Tokens that two neighbouring windows share. Default: an eighth of"
+        " `max_length`.",
+    )
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"model": "all-minilm-l6-v2", "input": ["Hello, world"]}]}

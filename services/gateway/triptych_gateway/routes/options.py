@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from triptych_gateway.routes.native_schemas import EmbedFields, TextBody
+from triptych_gateway.routes.native_schemas import DocumentBody, EmbedFields, TextBody
+from triptych_gateway.routes.openai_schemas import EmbeddingsBody
 from triptych_gateway.routes.task_schemas import ClassifyFields, TagFields
 from triptych_gateway.tasks import (
     ClassifyOptions,
@@ -11,7 +12,9 @@ from triptych_gateway.tasks import (
     TagOptions,
     TaskOptions,
     TextOptions,
+    WindowOptions,
 )
+from triptych_servicekit.errors import InvalidArgument
 
 DTYPES: Final[dict[str, DType]] = {
     "float32": "float32",
@@ -32,7 +35,26 @@ def text_options(
         body.prompt_name,
         add_special_tokens,
         layout,
+        windows=_windows(body) if isinstance(body, DocumentBody) else None,
     )
+
+
+def openai_text_options(body: EmbeddingsBody) -> TextOptions:
+    """The same for OpenAI's route."""
+    return TextOptions(
+        "right" if body.truncate else "error",
+        body.max_length or 0,
+        body.prompt_name or "",
+        windows=_windows(body),
+    )
+
+
+def _windows(body: DocumentBody | EmbeddingsBody) -> WindowOptions | None:
+    if body.windows or getattr(body, "chunks", None):
+        return WindowOptions(body.stride)
+    if body.stride is not None:
+        raise InvalidArgument("stride is of windows, which were not asked for", field="stride")
+    return None
 
 
 def embed_options(body: EmbedFields) -> EmbedOptions:
@@ -44,7 +66,7 @@ def embed_options(body: EmbedFields) -> EmbedOptions:
 
 def classify_options(body: ClassifyFields) -> ClassifyOptions:
     """How classes are chosen."""
-    return ClassifyOptions(body.head, body.top_k or 0, body.raw_scores)
+    return ClassifyOptions(body.head, body.top_k or 0, body.raw_scores, body.window_scores)
 
 
 def tag_options(body: TagFields) -> TagOptions:

@@ -7,12 +7,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_gateway.routes.answers import Encode, Entry
-from triptych_gateway.tasks import Classes, Entities, Ranked
+from triptych_gateway.tasks import Classes, Entities, Pieced, Ranked
 
 
 def embedding_entries(embeddings: NDArray[Any], encode: Encode) -> Iterator[Entry]:
     """An embedding each."""
     return ({"embedding": encode(row)} for row in embeddings)
+
+
+def piece_entries(found: Pieced, items: Sequence[int], encode: Encode) -> Iterator[Entry]:
+    """Pieces each, of the inputs `items`, which are those without error."""
+    pieces = found.pieces
+    starts = np.searchsorted(pieces.item_index, items, side="left").tolist()
+    ends = np.searchsorted(pieces.item_index, items, side="right").tolist()
+    for run in map(slice, starts, ends):
+        columns = zip(
+            pieces.start[run].tolist(), pieces.end[run].tolist(), found.embeddings[run], strict=True
+        )
+        yield {
+            "chunking": "late" if pieces.late[run.start] else "window",
+            "chunks": [
+                {"start": start, "end": end, "embedding": encode(row)}
+                for start, end, row in columns
+            ],
+        }
 
 
 def class_entries(classes: Classes) -> Iterator[Entry]:

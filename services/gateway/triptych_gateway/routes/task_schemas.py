@@ -5,7 +5,13 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from triptych_gateway.routes.bodies import ClosedBody
-from triptych_gateway.routes.native_schemas import EmbedFields, Entry, NativeAnswer, TextBody
+from triptych_gateway.routes.native_schemas import (
+    DocumentBody,
+    EmbedFields,
+    Entry,
+    NativeAnswer,
+    TextBody,
+)
 from triptych_gateway.routes.schemas import Inputs, PlainTexts, Vector
 
 INPUTS: Final = "A text, its token ids or a pair of texts; or a list of those."
@@ -20,9 +26,14 @@ class ClassifyFields(ClosedBody):
     )
     top_k: int | None = Field(None, ge=1, description="Best classes to return. Default: all.")
     raw_scores: bool = Field(False, description="Scores are logits instead of probabilities.")
+    window_scores: Literal["mean", "max"] = Field(
+        "mean",
+        description="What becomes of the scores of several windows: their mean, weighted by tokens,"
+        " or the highest. Those need not add up to 1.",
+    )
 
 
-class ClassifyBody(TextBody, ClassifyFields):
+class ClassifyBody(DocumentBody, ClassifyFields):
     """Inputs to classify."""
 
     inputs: Inputs = Field(description=INPUTS)
@@ -47,7 +58,7 @@ class TagFields(ClosedBody):
     )
 
 
-class TagBody(TextBody, TagFields):
+class TagBody(DocumentBody, TagFields):
     """Texts to find entities in."""
 
     inputs: PlainTexts = Field(description="A text, or a list of texts.")
@@ -103,7 +114,7 @@ _ANY_TASK: Final = {"oneOf": [kind.model_json_schema() for kind in TASKS.values(
 Tasks = Annotated[list[Any], WithJsonSchema({"type": "array", "minItems": 1, "items": _ANY_TASK})]
 
 
-class AnalyzeBody(TextBody):
+class AnalyzeBody(DocumentBody):
     """Inputs, and several tasks on them."""
 
     inputs: Inputs = Field(description=f"{INPUTS} Texts only where a task is to tag.")

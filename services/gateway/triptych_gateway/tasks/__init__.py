@@ -6,6 +6,7 @@ from triptych_gateway.tasks.answers import (
     Classified,
     Detokenized,
     Embedded,
+    Pieced,
     Ranked,
     Similarities,
     Tagged,
@@ -20,6 +21,7 @@ from triptych_gateway.tasks.inputs import (
     TextOptions,
     TokenIds,
     Truncation,
+    WindowOptions,
 )
 from triptych_gateway.tasks.options import (
     Aggregation,
@@ -34,8 +36,9 @@ from triptych_gateway.tasks.options import (
     TagOptions,
     Task,
     TaskOptions,
+    WindowAggregation,
 )
-from triptych_gateway.tasks.results import Classes, Entities, TaskResult
+from triptych_gateway.tasks.results import Classes, Entities, Pieces, TaskResult
 
 __all__ = [
     "Aggregation",
@@ -54,6 +57,8 @@ __all__ = [
     "Input",
     "Origin",
     "Pair",
+    "Pieced",
+    "Pieces",
     "Pooling",
     "RankOptions",
     "Ranked",
@@ -70,4 +75,6 @@ __all__ = [
     "Tokens",
     "Truncation",
     "Usage",
+    "WindowAggregation",
+    "WindowOptions",
 ]

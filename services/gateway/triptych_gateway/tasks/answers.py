@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from triptych_bundles.manifest import Bundle
 from triptych_gateway.tasks.inputs import Input
-from triptych_gateway.tasks.results import Classes, Entities, TaskResult, place, quote
+from triptych_gateway.tasks.results import Classes, Entities, Pieces, TaskResult, place, quote
 from triptych_servicekit.errors import TriptychError
 
 
@@ -75,6 +75,18 @@ class Embedded(Answered):
     """Answer to an embed request: a row for each input that has no error, in order."""
 
     embeddings: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pieced(Answered):
+    """Answer to a request for embeddings of pieces of texts: a row for each of the pieces."""
+
+    embeddings: NDArray[Any]
+    pieces: Pieces
+
+    def placed(self, places: NDArray[np.int64]) -> Self:
+        """See Answered."""
+        return replace(self, pieces=self.pieces.placed(places))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,8 +26,24 @@ Input = str | Pair | TokenIds
 
 
 @dataclass(frozen=True, slots=True)
+class WindowOptions:
+    """How long inputs are read whole: neighbouring windows share `stride` tokens.
+
+    None is what Windowing chooses. `max_windows` bounds those of an input, `max_request_windows`
+    those of all inputs together; 0: no bound.
+    """
+
+    stride: int | None = None
+    max_windows: int = 0
+    max_request_windows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TextOptions:
-    """How inputs become tokens. `max_length` 0 means the model's, `prompt_name` "" its default."""
+    """How inputs become tokens. `max_length` 0 means the model's, `prompt_name` "" its default.
+
+    With `windows` nothing is cut, and `max_length` is that of a window.
+    """
 
     truncation: Truncation = "right"
     max_length: int = 0
@@ -37,6 +53,7 @@ class TextOptions:
     """Whether offsets and the special tokens mask are wanted as well."""
     word_ids: bool = False
     """Whether the word of each token is."""
+    windows: WindowOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from triptych_bundles.manifest import Head
 
 Pooling = Literal["", "cls", "mean", "last_token"]
 DType = Literal["float32", "float16", "int8", "uint8"]
+WindowAggregation = Literal["mean", "max"]
 Aggregation = Literal["none", "simple", "first", "average", "max"]
 
 
@@ -31,6 +32,7 @@ class ClassifyOptions:
     head: str = ""
     top_k: int = 0
     raw_scores: bool = False
+    windows: WindowAggregation = "mean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Classify:
     head: ChosenHead
     top_k: int = 0
     raw_scores: bool = False
+    windows: WindowAggregation = "mean"
 
     @property
     def width(self) -> int:

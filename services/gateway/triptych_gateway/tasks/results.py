@@ -51,6 +51,28 @@ class Entities:
         return replace(self, texts=[str(inputs[item])[start:end] for item, start, end in places])
 
 
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """R pieces of texts, by input and in the order of the text.
+
+    int32 [R] `item_index`, `start` and `end` in code points, end exclusive; bool [R] `late`,
+    whether the piece was read as a part of its whole text.
+    """
+
+    item_index: NDArray[np.int32]
+    start: NDArray[np.int32]
+    end: NDArray[np.int32]
+    late: NDArray[np.bool_]
+
+    def placed(self, places: NDArray[np.int64]) -> "Pieces":
+        """The same with item i called `places[i]`."""
+        return replace(self, item_index=places[self.item_index].astype(np.int32))
+
+    def only(self, kept: NDArray[np.bool_]) -> "Pieces":
+        """Those for which [R] is true."""
+        return Pieces(self.item_index[kept], self.start[kept], self.end[kept], self.late[kept])
+
+
 TaskResult = NDArray[Any] | Classes | Entities
 """Embeddings [N, dimensions], classes or entities."""
 

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from triptych.v1 import postprocess_service_pb2 as pb
 from triptych_postprocess.analyzing import analyze
-from triptych_postprocess.embedding import Pooled, Windows
+from triptych_postprocess.embedding import Pooled
+from triptych_postprocess.layout import Sequences
 from triptych_postprocess.loading import PostprocessModel
 from triptych_postprocess.outcome import Job
-from triptych_postprocess.tagging import Sequences
+from triptych_postprocess.windows import Windows
 from triptych_postprocess.wire.classes import (
     FindHead,
     classify_job,
@@ -109,21 +110,14 @@ class Reader:
     def _embed(self, field: str, task: pb.AnalyzeTask, sequences: Sequences | None) -> Task:
         options = read_embed_options(task.embed, f"{field}.embed", self.model.bundle)
         rows = self._rows(task, self.model.bundle.hidden_size, self.max_items)
-        windows = None
-        if sequences and sequences.windowed:
-            if len(rows) != len(sequences.item):
-                raise _wrong_count(task, len(rows), len(sequences.item))
-            windows = Windows(sequences.first_rows, sequences.lengths)
-        job = embed_job(Pooled(rows, windows), options)
+        job = embed_job(Pooled(rows, self._windows(task, rows, sequences)), options)
         return Task(job, lambda made: pb.AnalyzeResult(embed=write_embeddings(made)))
 
     def _classify(self, field: str, task: pb.AnalyzeTask, sequences: Sequences | None) -> Task:
-        if sequences and sequences.windowed:
-            message = f"{field}: an item of several windows has no single vector to classify"
-            raise InvalidArgument(message, field="sequences.item_index")
         classifier = self.find_head(task.classify.head, f"{field}.classify.head")
         rows = self._rows(task, classifier.input_size, self.max_items)
-        job = classify_job(rows, classifier, read_classify_options(task.classify, classifier))
+        options = read_classify_options(task.classify, f"{field}.classify", classifier)
+        job = classify_job(rows, classifier, options, self._windows(task, rows, sequences))
         write = partial(write_classes, classifier.head.labels)
         return Task(job, lambda made: pb.AnalyzeResult(classify=write(made)))
 
@@ -135,6 +129,16 @@ class Reader:
         job = tag_job(rows, self.request.sequences, sequences, scheme, options)
         write = partial(write_entities, options.labels(scheme))
         return Task(job, lambda made: pb.AnalyzeResult(tag=write(made)))
+
+    def _windows(
+        self, task: pb.AnalyzeTask, rows: Rows, sequences: Sequences | None
+    ) -> Windows | None:
+        """Which rows are whose, where items have several."""
+        if sequences is None or not sequences.windowed:
+            return None
+        if len(rows) != len(sequences.item):
+            raise _wrong_count(task, len(rows), len(sequences.item))
+        return Windows(sequences.first_rows, sequences.lengths)
 
     def _rows(self, task: pb.AnalyzeTask, width: int, limit: int) -> Rows:
         field = f"inputs[{task.input_index}]"

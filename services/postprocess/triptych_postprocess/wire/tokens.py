@@ -8,12 +8,13 @@ import numpy as np
 
 from triptych.v1 import postprocess_service_pb2 as pb
 from triptych.v1 import types_pb2 as types
-from triptych_postprocess.embedding import group_windows
 from triptych_postprocess.entities import Entities
+from triptych_postprocess.layout import Layout, Sequences
 from triptych_postprocess.loading import PostprocessModel
 from triptych_postprocess.outcome import Job
-from triptych_postprocess.tagging import Aggregation, Layout, Sequences, TagOptions, tag
+from triptych_postprocess.tagging import Aggregation, TagOptions, tag
 from triptych_postprocess.tags import TagScheme
+from triptych_postprocess.windows import group_windows
 from triptych_postprocess.wire.columns import Rows, optional, read_column, read_rows
 from triptych_servicekit.errors import InvalidArgument
 from triptych_servicekit.items import check_count
@@ -84,7 +85,10 @@ def read_sequences(batch: types.SequenceBatch, max_items: int) -> Sequences:
     if index is None:
         index = np.arange(len(lengths), dtype=np.int32)
     group_windows(index, lengths, field)
-    return Sequences(lengths, index.astype(np.int64))
+    field = "sequences.window_start"
+    start = optional(batch, "window_start", partial(read_column, field=field, count=len(lengths)))
+    wide = None if start is None else start.astype(np.int64)
+    return Sequences(lengths, index.astype(np.int64), wide)
 
 
 def tag_job(
@@ -95,9 +99,6 @@ def tag_job(
     options: TagOptions,
 ) -> Job[Entities]:
     """The work of finding entities. Raises InvalidArgument."""
-    if options.aggregation is Aggregation.NONE and sequences.windowed:
-        message = "sequences.item_index: several windows cannot be told apart without aggregation"
-        raise InvalidArgument(message, field="sequences.item_index")
     layout = _read_layout(batch, sequences, len(logits), options.aggregation)
     size = len(logits) * (len(scheme.labels) * WORK_OF_A_LOGIT + WORK_OF_A_TOKEN)
     output = len(logits) * BYTES_OF_AN_ENTITY
@@ -132,4 +133,17 @@ def _read_layout(
     words = optional(batch, "word_ids", partial(read_column, field=field, count=tokens))
     if words is None and aggregation in BY_WORD:
         raise InvalidArgument(f"{field} is needed for this aggregation", field=field)
-    return Layout(sequences, offsets, mask != 0, words)
+    layout = Layout(sequences, offsets, mask != 0, words)
+    _check_windows(layout)
+    return layout
+
+
+def _check_windows(layout: Layout) -> None:
+    if not layout.sequences.windowed:
+        return
+    field, spans = "sequences.window_start", layout.spans
+    if spans is None:
+        raise InvalidArgument(f"{field} is needed where items have several windows", field=field)
+    if not spans.closed():
+        message = f"{field} must begin with 0 in every item, and leave no token between windows out"
+        raise InvalidArgument(message, field=field)

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from triptych.v1 import postprocess_service_pb2 as pb
 from triptych.v1 import types_pb2 as types
 from triptych_bundles import Bundle
-from triptych_postprocess.embedding import EmbedOptions, Pooled, embed, group_windows
+from triptych_postprocess.embedding import EmbedOptions, Pooled, embed
 from triptych_postprocess.outcome import Job
 from triptych_postprocess.similarity import Pairs, similarity
+from triptych_postprocess.windows import group_windows
 from triptych_postprocess.wire.columns import optional, read_column, read_rows
 from triptych_servicekit.errors import InvalidArgument
 from triptych_servicekit.items import check_count

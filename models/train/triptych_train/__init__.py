@@ -1,0 +1,1 @@
+"""Fine-tunes an encoder with a head for sequences, pairs or tokens, and makes a bundle of it."""
