@@ -12,7 +12,7 @@ MODEL := all-minilm-l6-v2
 PRECISION := $(or $(TRIPTYCH_RUNTIME_PRECISION),fp32)
 
 REPOSITORY := $(abspath $(or $(TRIPTYCH_MODELS_REPOSITORY),model-repository))
-SOURCES := libs services models deploy tests benchmarks
+SOURCES := libs services models clients deploy tests benchmarks
 PYTEST := .venv/bin/pytest
 
 # An environment is older than what it was made from, or it is left alone: no second start waits
@@ -21,6 +21,7 @@ UV := .uv/bin/uv
 UV_READY := .uv/.installed-$(UV_VERSION)
 RUNTIME := .venv/.synced-runtime
 OPENVINO := .venv/.synced-openvino
+PLOTS := .venv/.synced-plots
 DEVELOPMENT := .venv/.synced-development
 LOCKED := uv.lock $(wildcard pyproject.toml */pyproject.toml */*/pyproject.toml) \
 	libs/contracts/hatch_build.py $(shell find protos -name '*.proto')
@@ -47,6 +48,10 @@ run: $(if $(filter-out fp32,$(PRECISION)),$(OPENVINO),$(RUNTIME)) $(BUNDLE) $(HE
 .PHONY: bundle
 bundle: $(BUNDLE) $(HEADS) ## fetch and compile the default model into model-repository/, with its heads; PRECISION=int8 adds int8 to it
 	$(if $(filter int8,$(PRECISION)),.venv/bin/triptych-models compile --precision int8 --replace)
+
+.PHONY: evaluate
+evaluate: $(PLOTS) ## score a model of the running platform on a labelled set: ARGS="--model NAME --data FILE"; ARGS="--help" tells more
+	.venv/bin/triptych evaluate $(ARGS)
 
 .PHONY: test
 test: $(DEVELOPMENT) $(BUNDLE) $(HEADS) ## unit and integration tests; those marked `data` where TRIPTYCH_TEST_DATA is set
@@ -205,10 +210,14 @@ $(OPENVINO): $(LOCKED) | $(UV_READY)
 	$(SYNC) --no-dev --extra openvino
 	@touch $@ $(RUNTIME)
 
-# has OpenVINO too, which its tests run
+$(PLOTS): $(LOCKED) | $(UV_READY)
+	$(SYNC) --no-dev --extra plots
+	@touch $@ $(RUNTIME)
+
+# has OpenVINO and matplotlib too, which its tests run
 $(DEVELOPMENT): $(LOCKED) | $(UV_READY)
 	$(SYNC)
-	@touch $@ $(RUNTIME) $(OPENVINO)
+	@touch $@ $(RUNTIME) $(OPENVINO) $(PLOTS)
 
 $(K8S): $(DEVELOPMENT)
 	$(SYNC) --group k8s

@@ -1,0 +1,1 @@
+"""How well a served model does on a labelled set: read, ask, score, compare, report."""
