@@ -32,14 +32,18 @@ class Admission:
         self._done = 0
 
     @contextlib.contextmanager
-    def admit(self, tokens: int, deadline: float) -> Iterator[None]:
-        """Hold a place for a request of about `tokens`. Raises Overloaded or DeadlineExceeded."""
+    def admit(self, tokens: int, deadline: float, *, measured: bool = True) -> Iterator[None]:
+        """Hold a place for a request, of which about so many `tokens` are waited for by the next.
+
+        Not `measured` is one that calls `measure` itself. Raises Overloaded or DeadlineExceeded.
+        """
         self._check(deadline)
         self.requests += 1
         self.tokens += tokens
         try:
             yield
-            self._measure(tokens)
+            if measured:
+                self.measure(tokens)
         finally:
             self.requests -= 1
             self.tokens -= tokens
@@ -58,7 +62,12 @@ class Admission:
         if wait > min(limits.max_queue_wait, remaining):
             raise Overloaded(f"the estimated wait is {wait:.1f} s", retry_after=wait)
 
-    def _measure(self, tokens: int) -> None:
+    def measure(self, tokens: int) -> None:
+        """So many are done.
+
+        What takes long says it bit by bit: seen only at its end, it would make the platform look
+        slow until then.
+        """
         now = time.monotonic()
         if self._since is None or not self._saturated():
             self._since, self._done = (now if self._saturated() else None), 0

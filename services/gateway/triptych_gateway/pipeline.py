@@ -6,7 +6,7 @@ overlaps encoding another, and that several replicas share it.
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -98,10 +98,9 @@ class Pipeline:
         """See Platform."""
         job = Job(model, text, Plan.of(model, tasks), origin)
         if text.windows is not None:
-            reading, parts, estimate = self._read(job, text.windows, inputs)
+            reading, parts = self._read(job, text.windows, inputs)
             answer = partial(documents.answer, self._reader, reading)
-            lanes = [in_lanes(PARTS, parts, answer)]
-            return analyzed(model, (await self._admitted(lanes, estimate, origin))[0])
+            return analyzed(model, await self._in_parts(reading, parts, answer, inputs))
         work = [self._passage.answer(job, part) for part in self._cut(inputs, job.plan)]
         chunks = await self._admitted(work, estimate_tokens(inputs, model.max_length), origin)
         return analyzed(model, chunks)
@@ -117,19 +116,30 @@ class Pipeline:
     ) -> Pieced:
         """See Platform."""
         job = Job(model, text, Plan.of(model, [options]), origin)
-        reading, parts, estimate = self._read(job, text.windows or WindowOptions(), texts)
+        reading, parts = self._read(job, text.windows or WindowOptions(), texts)
         embed = partial(pieces.embed, self._reader, reading, late)
-        found = await self._admitted([in_lanes(PARTS, parts, embed)], estimate, origin)
-        return pieced(model, found[0])
+        return pieced(model, await self._in_parts(reading, parts, embed, texts))
 
     def _read(
         self, job: Job, options: WindowOptions, inputs: Sequence[InputT]
-    ) -> tuple[Reading, list[Sequence[InputT]], int]:
-        """How inputs are read in windows, in which parts, and of how many tokens, by estimate."""
+    ) -> tuple[Reading, list[Sequence[InputT]]]:
+        """How inputs are read in windows, and in which parts."""
         windowing = Windowing.of(job.plan, job.text, options)
-        reading = Reading(job, windowing, Tally(options.max_request_windows))
+        tally = Tally(options.max_request_windows)
         parts = list(windowing.cut(inputs, self._limits.tokenizer_call_characters))
-        return reading, parts, windowing.estimate(inputs)
+        return Reading(job, windowing, tally, self._admission.measure), parts
+
+    async def _in_parts(
+        self,
+        reading: Reading,
+        parts: Sequence[Sequence[InputT]],
+        read: Callable[[Sequence[InputT]], Awaitable[T]],
+        inputs: Sequence[InputT],
+    ) -> list[T]:
+        """What `read` makes of each part; others wait for no more than is on its way at a time."""
+        tokens = min(reading.windowing.estimate(inputs), PARTS * self._reader.on_the_way)
+        lanes = [in_lanes(PARTS, parts, read)]
+        return (await self._admitted(lanes, tokens, reading.job.origin, measured=False))[0]
 
     async def similarity(
         self, model: Bundle, pairs: Sequence[Pair], text: TextOptions, origin: Origin
@@ -201,11 +211,16 @@ class Pipeline:
         return list(cut(inputs, max(1, most), limits.max_call_characters))
 
     async def _admitted(
-        self, work: "Sequence[Coroutine[Any, Any, T]]", estimate: int, origin: Origin
+        self,
+        work: "Sequence[Coroutine[Any, Any, T]]",
+        estimate: int,
+        origin: Origin,
+        *,
+        measured: bool = True,
     ) -> list[T]:
         """Run the parts of a request within its deadline."""
         try:
-            with self._admission.admit(estimate, origin.deadline):
+            with self._admission.admit(estimate, origin.deadline, measured=measured):
                 async with asyncio.timeout(origin.deadline - time.monotonic()):
                     return await together(work)
         except TimeoutError:

@@ -5,7 +5,7 @@ all of a long input, but has its turn between two portions.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -33,11 +33,12 @@ PORTION_SHARE: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the inputs of a request are read."""
+    """How the inputs of a request are read; `done` is told the tokens of each portion."""
 
     job: Job
     windowing: Windowing
     tally: Tally
+    done: Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,11 @@ class Reader:
         self.passage = passage
         self._portion = full // PORTION_SHARE
 
+    @property
+    def on_the_way(self) -> int:
+        """Tokens of a part that are on their way to the encoder at a time, about."""
+        return PORTIONS * self._portion
+
     async def tokenize(
         self, reading: Reading, text: TextOptions, inputs: Sequence[Input]
     ) -> tuple[Chunk, Windows]:
@@ -137,7 +143,9 @@ class Reader:
 
         async def send(portion: Portion) -> Chunk:
             part, job = sequences.part(portion.run), _as_if_new(reading.job, span)
-            return await self.passage.encode_sequences(job, outputs, part, portion.weight)
+            chunk = await self.passage.encode_sequences(job, outputs, part, portion.weight)
+            reading.done(len(part.input_ids))
+            return chunk
 
         chunks = await in_lanes(PORTIONS, work, send)
         columns = zip(*(chunk.arrays for chunk in chunks if len(chunk)), strict=True)

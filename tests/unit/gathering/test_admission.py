@@ -57,6 +57,16 @@ def test_the_wait_must_fit_into_the_requests_own_time() -> None:
         admission.admit(1, later(5)).__enter__()
 
 
+def test_a_short_request_beside_a_long_one_does_not_make_the_platform_look_slow() -> None:
+    admission = Admission(Requests(max_queue_wait=2), lambda: True)
+    with admission.admit(2000, later(), measured=False):
+        for _ in range(20):
+            time.sleep(0.05)
+            admission.measure(500)
+            with admission.admit(5, later()):
+                pass
+
+
 def test_an_idle_platform_measures_nothing() -> None:
     admission = Admission(Requests(max_queue_wait=0.1), lambda: False)
     for _ in range(3):
