@@ -19,6 +19,7 @@ Callers = Sequence[tuple[Origin, int]]
 FIRST: Final = 0
 RETRY: Final = 1
 ALONE: Final = 2
+LAST: Final = 3
 
 
 class Replica(Protocol):

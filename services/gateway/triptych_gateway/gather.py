@@ -5,8 +5,8 @@ there is room; what does not fit waits, and all that waited goes out together. A
 batch, not per text, and under no load nothing waits.
 
 A call that fails because its replica is gone is made once more, whole, on another replica. If that
-fails too its entries go alone, one after the other on a replica that does nothing else meanwhile:
-an item that kills replicas then fails alone.
+fails too its entries go alone, one after the other on a replica that does nothing else meanwhile,
+and twice if they must: an item that kills replicas then fails alone.
 
 A call whose replica lacks the bundle is made once more on another one. That costs no more than a
 look-up, so that it is not taken from the budget of retries; if that lacks it too, or there is no
@@ -24,6 +24,7 @@ from typing import Any, Final, TypeVar, cast
 from triptych_gateway.entries import (
     ALONE,
     FIRST,
+    LAST,
     RETRY,
     Callers,
     Entry,
@@ -208,7 +209,7 @@ class Gatherer:
     def _repeat(self, group: Group, replica: Any) -> None:
         self._failed = time.monotonic()
         self._pool.suspect(replica)
-        if group.attempt == ALONE or not self._budget.withdraw():
+        if group.attempt == LAST or not self._budget.withdraw():
             self._count("given_up")
             group.fail(Unavailable("a stage of the platform does not answer", retry_after=1.0))
             return
@@ -216,6 +217,8 @@ class Gatherer:
         living = group.living()
         if group.attempt == RETRY:
             self._suspect(living)
+        elif living and group.attempt == ALONE:
+            self._alone.append(Group(living, LAST))
         elif living:
             self._retries.append(Group(living, RETRY, avoid=replica))
 
