@@ -72,6 +72,7 @@ def _scores(axes: Any, report: Report) -> None:
     names = [name.replace("_", " ") for name in report.outcomes[0].sampled]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.margins(x=0.15)  # room for the numbers
     axes.set_title(f"scores, {report.plan.confidence:.0%} intervals")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
