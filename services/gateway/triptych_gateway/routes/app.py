@@ -24,6 +24,7 @@ from triptych_gateway.routes.description import (
 )
 from triptych_gateway.routes.edge import Edge, EdgeRoute, TaskRoute
 from triptych_gateway.routes.failures import failure
+from triptych_gateway.routes.model_schemas import ModelCards
 from triptych_gateway.routes.native import NativeRoutes
 from triptych_gateway.routes.openai import OpenAIRoutes
 from triptych_gateway.routes.pages import ASSETS, ASSETS_PACKAGE, Pages
@@ -117,9 +118,7 @@ def _native_routes(
     for endpoint, summary, body, answer in described_tasks:
         description = described_task(summary, NATIVE, body, answer)
         yield TaskRoute(f"/api/v1/{endpoint.__name__}", endpoint, reader, **description)
-    yield EdgeRoute(
-        "/api/v1/models", routes.models, **described("List models", NATIVE, native.ModelCards)
-    )
+    yield EdgeRoute("/api/v1/models", routes.models, **described("List models", NATIVE, ModelCards))
 
 
 def _page_routes(pages: Pages) -> Iterator[EdgeRoute]:
