@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from triptych.v1 import postprocess_service_pb2 as pb
 from triptych.v1 import types_pb2 as types
-from triptych_gateway.calls.options import analyze_task
-from triptych_gateway.calls.postprocess import arrays_of, divided, layout_of, read_result
-from triptych_gateway.calls.sharing import Entries, contexts, invoke
+from triptych_gateway.calls.postprocess import analyze, layout_of
+from triptych_gateway.calls.sharing import Entries
 from triptych_gateway.columns import join
 from triptych_gateway.tasks import Task
 from triptych_gateway.work import AnswerResult, DocumentWork
@@ -27,15 +25,7 @@ class DocumentCall:
 
     async def __call__(self, replica: Any, entries: Entries) -> Sequence[AnswerResult]:
         """A result for each task of each entry."""
-        request = pb.PostprocessServiceAnalyzeRequest(
-            model=types.ModelRef(digest=self.digest),
-            inputs=arrays_of(entries),
-            sequences=_sequences(entries),
-            tasks=[analyze_task(*task) for task in self.tasks],
-            contexts=contexts(entries),
-        )
-        response = await invoke(replica.stub.Analyze, request, entries)
-        return divided(response, list(map(read_result, response.results)), entries)
+        return await analyze(replica, self.digest, self.tasks, entries, _sequences(entries))
 
 
 def _sequences(entries: Entries) -> types.SequenceBatch:

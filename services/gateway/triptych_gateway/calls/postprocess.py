@@ -46,12 +46,12 @@ class EmbedCall:
         """Embeddings of each entry."""
         request = pb.PostprocessServiceEmbedRequest(
             model=types.ModelRef(digest=self.digest),
-            vectors=arrays_of(entries)[0],
+            vectors=_arrays(entries)[0],
             options=embed_options(self.task),
             contexts=contexts(entries),
         )
         response = await invoke(replica.stub.Embed, request, entries)
-        return divided(response, [_embeddings(response.result)], entries)
+        return _divided(response, [_embeddings(response.result)], entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,12 @@ class ClassifyCall:
         """Classes of each entry."""
         request = pb.PostprocessServiceClassifyRequest(
             model=types.ModelRef(digest=self.digest),
-            inputs=arrays_of(entries)[0],
+            inputs=_arrays(entries)[0],
             options=classify_options(self.task),
             contexts=contexts(entries),
         )
         response = await invoke(replica.stub.Classify, request, entries)
-        return divided(response, [_classes(response.result)], entries)
+        return _divided(response, [_classes(response.result)], entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +84,13 @@ class TagCall:
         """Entities of each entry."""
         request = pb.PostprocessServiceTagTokensRequest(
             model=types.ModelRef(digest=self.digest),
-            logits=arrays_of(entries)[0],
+            logits=_arrays(entries)[0],
             sequences=layout_of(entries),
             options=tag_options(self.task),
             contexts=contexts(entries),
         )
         response = await invoke(replica.stub.TagTokens, request, entries)
-        return divided(response, [_entities(response.result)], entries)
+        return _divided(response, [_entities(response.result)], entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +102,33 @@ class AnalyzeCall:
 
     async def __call__(self, replica: Any, entries: Entries) -> Sequence[AnswerResult]:
         """A result for each task of each entry."""
-        request = pb.PostprocessServiceAnalyzeRequest(
-            model=types.ModelRef(digest=self.digest),
-            inputs=arrays_of(entries),
-            sequences=layout_of(entries),
-            tasks=[analyze_task(*task) for task in self.tasks],
-            contexts=contexts(entries),
-        )
-        response = await invoke(replica.stub.Analyze, request, entries)
-        return divided(response, list(map(read_result, response.results)), entries)
+        return await analyze(replica, self.digest, self.tasks, entries, layout_of(entries))
+
+
+async def analyze(
+    replica: Any,
+    digest: str,
+    tasks: Sequence[tuple[Task, int]],
+    entries: Entries,
+    sequences: types.SequenceBatch | None,
+) -> Sequence[AnswerResult]:
+    """Results of several tasks for each entry; `sequences` say where its tokens or windows are."""
+    request = pb.PostprocessServiceAnalyzeRequest(
+        model=types.ModelRef(digest=digest),
+        inputs=_arrays(entries),
+        sequences=sequences,
+        tasks=[analyze_task(*task) for task in tasks],
+        contexts=contexts(entries),
+    )
+    response = await invoke(replica.stub.Analyze, request, entries)
+    return _divided(response, list(map(_result, response.results)), entries)
 
 
 def _counts(entries: Entries) -> list[int]:
     return [entry.work.count for entry in entries]
 
 
-def arrays_of(entries: Entries) -> list[types.Tensor]:
+def _arrays(entries: Entries) -> list[types.Tensor]:
     """The arrays of all entries, one tensor for each output of the encoder."""
     columns = zip(*(entry.work.arrays for entry in entries), strict=True)
     return [to_tensor(join(arrays)) for arrays in columns]
@@ -135,7 +146,7 @@ def layout_of(entries: Entries) -> types.SequenceBatch | None:
     return types.SequenceBatch(**columns)
 
 
-def divided(response: Any, results: Sequence[TaskResult], entries: Entries) -> list[AnswerResult]:
+def _divided(response: Any, results: Sequence[TaskResult], entries: Entries) -> list[AnswerResult]:
     """Each entry's part of every result."""
     counts = _counts(entries)
     errors = split_errors(response.errors, counts)
@@ -145,7 +156,7 @@ def divided(response: Any, results: Sequence[TaskResult], entries: Entries) -> l
     return [AnswerResult(*part) for part in zip(parts, errors, times, strict=True)]
 
 
-def read_result(message: pb.AnalyzeResult) -> TaskResult:
+def _result(message: pb.AnalyzeResult) -> TaskResult:
     match message.WhichOneof("result"):
         case "classify":
             return _classes(message.classify)
