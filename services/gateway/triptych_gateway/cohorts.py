@@ -118,13 +118,13 @@ class Cohorts:
     def _room(self, call: Call) -> int:
         """What the next cohort may weigh; 0 while none may leave."""
         window, replicas = self._window, max(1, self._replicas())
-        full, waiting = window.call_weight, self._pending.weight_of(call)
-        fits = self._weight + full <= window.weight * replicas
-        if not self._encoding or (waiting >= full and fits):
+        full, left = window.call_weight, window.weight * replicas - self._weight
+        if not self._encoding or (self._pending.weight_of(call) >= full <= left):
             return full
         if self._tokenizing or self._encoding >= window.calls * replicas:
             return 0
-        return min(full, self._share())
+        share = min(full, self._share())
+        return share if share <= left else 0
 
     def _share(self) -> int:
         cohorts = self._window.calls * max(1, self._replicas()) + 1
@@ -159,6 +159,7 @@ class Cohorts:
             group.fail(Internal("internal error"))
         finally:
             self._weight -= group.weight
+            self._wake()
 
     async def _encode(self, group: Group, alone: bool) -> Any:
         call, entries = group.entries[0].call, group.entries
