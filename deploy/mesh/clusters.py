@@ -10,9 +10,13 @@ Config = dict[str, Any]
 TYPE: Final = "type.googleapis.com/envoy"
 IDENTITY: Final = "/etc/identity"
 # Where the proxy of a service listens for what its server has on another port.
-INBOUND: Final = {50051: 15051, 8080: 15080}
+GRPC: Final = 50051
+INBOUND: Final = {GRPC: 15051, 8080: 15080}
 # Docker answers a name with the addresses of this moment.
 DNS_REFRESH: Final = "1s"
+# How often a proxy asks a pod whether it is ready. In a cluster it is told of one that stops; here
+# it must have asked within the drain delay of `compose.mesh.yaml`.
+READY_INTERVAL: Final = "1s"
 BALANCERS: Final = {"LEAST_REQUEST": "LEAST_REQUEST", "ROUND_ROBIN": "ROUND_ROBIN"}
 OUTLIERS: Final = {
     "splitExternalLocalOriginErrors": "split_external_local_origin_errors",
@@ -65,7 +69,9 @@ def remote(upstream: Upstream, port: int, namespace: str) -> Config:
         "outlier_detection": _outliers(upstream.traffic["outlierDetection"]),
         "transport_socket": _client_tls(upstream.account, namespace),
     }
-    return made | (_http2() if port == 50051 else {})
+    if port != GRPC:
+        return made
+    return made | _http2() | _ready(upstream)
 
 
 def certificates() -> Config:
@@ -98,6 +104,24 @@ def _by_name() -> Config:
     kind = f"{TYPE}.extensions.clusters.dns.v3.DnsCluster"
     looks = {"dns_refresh_rate": DNS_REFRESH, "dns_lookup_family": "V4_ONLY"}
     return {"name": "envoy.cluster.dns", "typed_config": {"@type": kind, **looks}}
+
+
+def _ready(upstream: Upstream) -> Config:
+    """Endpoints are pods that are ready, as in a cluster: a name has addresses before their servers
+    answer, and who fails at once has the least in flight.
+    """
+    readiness = upstream.readiness
+    check = {
+        # without an authority it is the cluster's name, which no host may have
+        "grpc_health_check": {"service_name": readiness.service, "authority": upstream.host},
+        "timeout": f"{readiness.timeout}s",
+        "interval": READY_INTERVAL,
+        "no_traffic_interval": READY_INTERVAL,
+        "unhealthy_threshold": readiness.failures,
+        "healthy_threshold": 1,
+    }
+    # An address that the name has no more is left at once, not when it ceases to answer.
+    return {"health_checks": [check], "ignore_health_on_host_removal": True}
 
 
 def _client_tls(account: str, namespace: str) -> Config:

@@ -47,12 +47,24 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Readiness:
+    """How the pods behind a host are asked whether they may be called: what is asked for, seconds
+    that an answer may take, and how many times in a row it may be missing.
+    """
+
+    service: str
+    timeout: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
 class Upstream:
-    """A host that can be called: its service account, its traffic policy, its ways."""
+    """A host that can be called: its service account, its traffic policy, its pods, its ways."""
 
     host: str
     account: str
     traffic: Mapping[str, Any]
+    readiness: Readiness
     routes: Sequence[Route]
 
     def hosts(self) -> list[str]:
@@ -80,10 +92,12 @@ class Policies:
         """How a host is called."""
         rule = self._one("DestinationRule", lambda one: one["spec"]["host"] == host)
         service = self._one("Service", lambda one: one["metadata"]["name"] == host)
+        account = service["spec"]["selector"]["app.kubernetes.io/name"]
         return Upstream(
             host=host,
-            account=service["spec"]["selector"]["app.kubernetes.io/name"],
+            account=account,
             traffic=rule["spec"]["trafficPolicy"],
+            readiness=self._readiness(account),
             routes=[_route(one) for one in self._http(host)],
         )
 
@@ -96,6 +110,16 @@ class Policies:
         """Whether callers need a certificate wherever no port is exempt."""
         default = self._one("PeerAuthentication", lambda one: one["metadata"]["name"] == "default")
         return bool(default["spec"]["mtls"]["mode"] == "STRICT")
+
+    def _readiness(self, account: str) -> Readiness:
+        deployment = self._one("Deployment", lambda one: one["metadata"]["name"] == account)
+        (server,) = deployment["spec"]["template"]["spec"]["containers"]
+        probe = server["readinessProbe"]
+        return Readiness(
+            service=probe["grpc"]["service"],
+            timeout=probe["timeoutSeconds"],
+            failures=probe["failureThreshold"],
+        )
 
     def _http(self, host: str) -> list[Any]:
         found = (one for one in self._of("VirtualService") if host in one["spec"]["hosts"])

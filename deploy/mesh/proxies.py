@@ -1,10 +1,10 @@
 """One bootstrap of Envoy for each service account: the way in, the gateway, the stages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from deploy.mesh import clusters, listeners
-from deploy.mesh.clusters import Config
+from deploy.mesh.clusters import GRPC, Config
 from deploy.mesh.policy import Policies, PolicyError, Upstream
 
 ADMIN_PORT: Final = 15000
@@ -12,7 +12,6 @@ NAMESPACE: Final = "triptych"
 # As Istio names the account of the proxies that it runs for the Gateway `triptych`.
 ENTRANCE: Final = "triptych-istio"
 STAGES: Final = ("tokenizer", "encoder", "postprocess")
-GRPC: Final = 50051
 HTTP: Final = 8080
 
 
@@ -20,10 +19,11 @@ def proxies(policies: Policies) -> Iterator[tuple[str, Config]]:
     """Service accounts and their bootstraps. Raises PolicyError where callers may hide."""
     if not policies.is_strict():
         raise PolicyError("PeerAuthentication is not STRICT")
+    stages = [policies.upstream(f"{stage}-mesh") for stage in STAGES]
     yield ENTRANCE, entrance(policies)
-    yield "gateway", sidecar(policies, "gateway", (GRPC, HTTP))
+    yield "gateway", sidecar(policies, "gateway", (GRPC, HTTP), stages)
     for stage in STAGES:
-        yield stage, sidecar(policies, stage, (GRPC,))
+        yield stage, sidecar(policies, stage, (GRPC,), ())
 
 
 def entrance(policies: Policies) -> Config:
@@ -36,10 +36,11 @@ def entrance(policies: Policies) -> Config:
     )
 
 
-def sidecar(policies: Policies, service: str, ports: tuple[int, ...]) -> Config:
-    """What stands before a server and behind it: in by its rules, out to any stage."""
+def sidecar(
+    policies: Policies, service: str, ports: tuple[int, ...], stages: Sequence[Upstream]
+) -> Config:
+    """What stands before a server and behind it: in by its rules, out to the stages it calls."""
     rules = policies.rules(service)
-    stages = [policies.upstream(f"{stage}-mesh") for stage in STAGES]
     return bootstrap(
         service,
         [
@@ -50,7 +51,7 @@ def sidecar(policies: Policies, service: str, ports: tuple[int, ...]) -> Config:
     )
 
 
-def _called(policies: Policies, stages: list[Upstream]) -> Iterator[Config]:
+def _called(policies: Policies, stages: Sequence[Upstream]) -> Iterator[Config]:
     for stage in stages:
         if not stage.routes:
             raise PolicyError(f"no VirtualService says how {stage.host} is called")

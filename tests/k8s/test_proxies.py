@@ -10,7 +10,7 @@ from cryptography import x509
 
 from deploy.mesh.identities import FILES, issue
 from deploy.mesh.policy import Policies, PolicyError, principal
-from deploy.mesh.proxies import proxies
+from deploy.mesh.proxies import STAGES, proxies
 from tests.k8s.checks.mesh import CALLERS, methods
 from tests.k8s.cluster import Cluster
 from tests.k8s.rendering import MANIFESTS, render
@@ -98,6 +98,22 @@ def test_traffic_is_that_of_the_destination_rule() -> None:
     assert found["lb_policy"] == "LEAST_REQUEST"
     assert found["outlier_detection"]["max_ejection_percent"] == 30
     assert found["circuit_breakers"]["thresholds"][0]["max_requests"] == 7
+
+
+def test_who_is_called_is_ready_by_the_probe_of_its_deployment() -> None:
+    objects = policy("policy").copy()
+    (server,) = objects.named("Deployment", "encoder")["spec"]["template"]["spec"]["containers"]
+    probe = server["readinessProbe"]
+    probe |= {"timeoutSeconds": 2, "failureThreshold": 4}
+    (check,) = cluster_of(made(objects)["gateway"], "outbound|50051||encoder-mesh")["health_checks"]
+    assert check["grpc_health_check"]["service_name"] == "triptych.v1.EncoderService"
+    assert (check["timeout"], check["unhealthy_threshold"]) == ("2s", 4)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_calls_nobody(stage: str) -> None:
+    resources = made(policy("policy"))[stage]["static_resources"]
+    assert [one["name"] for one in resources["clusters"]] == ["inbound|50051||", "admin"]
 
 
 def test_what_no_proxy_could_keep_is_refused() -> None:
