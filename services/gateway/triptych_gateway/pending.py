@@ -32,6 +32,10 @@ class Pending:
         """What waits for a call."""
         return self._queues[call].weight
 
+    def since(self, call: Call) -> float:
+        """When the first of a call's entries began to wait, on the clock of `time.monotonic`."""
+        return self._queues[call][0].submitted
+
     def take(self, call: Call, full: int, room: float = math.inf) -> Iterator[Entry[Any, Any]]:
         """Entries of a call, first come first, that weigh no more than `full` and `room` together.
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triptych_gateway.cohorts import Cohorts
+from triptych_gateway.cohorts import LEAST, Cohorts
 from triptych_gateway.entries import Entry, Window
 from triptych_gateway.gather import Suspected
 from triptych_gateway.models.background import background
@@ -110,16 +110,40 @@ async def test_what_comes_meanwhile_is_the_next_cohort() -> None:
 
 async def test_cohorts_are_equal_shares() -> None:
     stages = MemoryStages()
-    to = cohorts(stages, calls=2)
-    first = submit(to, "first")
+    to = cohorts(stages, calls=2, full=10 * LEAST)
+    first = submit(to, "first", weight=LEAST)
     await settled()
-    others = [submit(to, n) for n in range(8)]
+    others = [submit(to, n, weight=LEAST) for n in range(8)]
     await settled()
     assert [len(works) for works in stages.seen] == [1, 3]  # two on their way, and one that waits
     stages.gate.set()
     await asyncio.gather(first, *others)
     # both came back at once, and with nothing on its way all that waits leaves
     assert [len(works) for works in stages.seen] == [1, 3, 5]
+
+
+async def test_a_few_clients_go_as_one() -> None:
+    stages = MemoryStages()
+    stages.gate.set()
+    to = Cohorts(stages, Window(3, 300, 100), lambda: 1, quiet=9, hold=9)
+
+    async def client(number: int) -> None:
+        for _ in range(3):
+            await submit(to, number)
+            for _ in range(number):  # a turn of the loop later than the client before it
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*(client(number) for number in range(4)))
+    assert [sorted(works) for works in stages.seen] == [[0, 1, 2, 3]] * 3
+
+
+async def test_who_does_not_come_back_is_waited_for_no_longer() -> None:
+    stages = MemoryStages()
+    stages.gate.set()
+    to = cohorts(stages, calls=3)
+    await asyncio.gather(*(submit(to, number) for number in range(4)))
+    assert await asyncio.wait_for(submit(to, "alone"), 5) == "alone"
+    assert stages.seen == [[0, 1, 2, 3], ["alone"]]
 
 
 async def test_one_leaves_when_the_one_before_it_is_tokenized() -> None:
