@@ -105,7 +105,8 @@ def _quantize(
     classifier = _token_classifier(plan, tensors)
     weights = encoder_weights(tensors, plan.config)
     graphs = dict(GRAPHS[plan.target])
-    for variant, model in int8_graphs(weights, plan.config, classifier, sequences).items():
+    made = int8_graphs(weights, plan.config, classifier, sequences, plan.samples, say)
+    for variant, model in made.items():
         graphs[variant] = f"model-{variant}.onnx"
         (folder / graphs[variant]).write_bytes(model.SerializeToString(deterministic=True))
     paths = [folder / graphs[variant] for variant in INT8_GRAPHS]

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from triptych_bundles import NAME_RULE, is_name, sha256_file
 from triptych_models.classes import Classes, Task, read_classes
@@ -45,6 +48,8 @@ class Plan:
     int8_min_cosine: float | None = None
     """The floor of the graphs in int8; None: there are none."""
     target: Target = "cpu"
+    samples: Sequence[NDArray[np.int32]] = ()
+    """Inputs of a tagger's own task, by which int8 is chosen; none: every layer is in int8."""
 
     @property
     def task(self) -> Task:
@@ -76,6 +81,9 @@ class Plan:
             facts["classes"] = asdict(self.classes)
         if self.int8_min_cosine is not None:
             facts["int8"] = [QUANTIZER_REVISION, self.int8_min_cosine]
+            if self.samples:
+                ids = np.concatenate(self.samples).tobytes()
+                facts["samples"] = hashlib.sha256(ids).hexdigest()
         if self.target != "cpu":
             facts["target"] = [self.target, GPU_REVISION]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

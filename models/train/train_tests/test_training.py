@@ -52,9 +52,11 @@ def silent(line: str) -> None:
 
 @pytest.mark.parametrize("task", ["classify", "tag"])
 def test_a_bundle_comes_of_it_with_its_scores(
-    write_recipe: WriteRecipe, data: Path, tmp_path: Path, task: str
+    write_recipe: WriteRecipe, data: Path, tmp_path: Path, task: str, capsys: Output
 ) -> None:
     assert main(command(write_recipe(task, epochs=20, patience=0, smoothing=0.0), data)) == 0
+    # layers are chosen for a tagger, by its validation part
+    assert ("int8 from layer 0 on" in capsys.readouterr().err) == (task == "tag")
     made = bundle(tmp_path, f"tiny-{task}")
     verify_bundle(made, silent)
     scores = made.precisions["int8"].scores["test"]

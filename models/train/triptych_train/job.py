@@ -151,7 +151,8 @@ def _bundle(
 ) -> Bundle:
     plan = make_plan(source, recipe.name, recipe.version, Choices(), recipe.task)
     if recipe.int8_min_cosine:
-        plan = replace(plan, int8_min_cosine=recipe.int8_min_cosine)
+        samples = dataset.validation.inputs.input_ids if recipe.task == "tag" else ()
+        plan = replace(plan, int8_min_cosine=recipe.int8_min_cosine, samples=samples)
     bundle = compile_bundle(plan, place.repository, overwrite, say)
     path = place.work / f"{TEST}{dataset.suffix}"
     dataset.test.write(path)

@@ -1,10 +1,13 @@
-"""Quantized products as nodes of a graph, for the two runtimes that take them."""
+"""Quantized products as nodes of a graph, for the two runtimes that take them.
+
+Products that nobody quantized are added in fp32.
+"""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from triptych_models.graph import GraphBuilder
+from triptych_models.graph import GraphBuilder, add_linear
 from triptych_models.quantization.recipes import Quantized
 from triptych_models.weights import Linear
 
@@ -23,7 +26,9 @@ class FusedProducts:
 
     def __call__(self, graph: GraphBuilder, name: str, linear: Linear, value: str) -> str:
         """Add the product."""
-        one = self._quantized[name]
+        one = self._quantized.get(name)
+        if one is None:
+            return add_linear(graph, name, linear, value)
         inner = f"{name}.inner" if len(one.outliers) else name
         scale, zero = _input_constants(graph, name, one)
         levels = _add_levels(graph, name, one, value)
@@ -44,7 +49,9 @@ class PairedProducts:
 
     def __call__(self, graph: GraphBuilder, name: str, linear: Linear, value: str) -> str:
         """Add the product."""
-        one = self._quantized[name]
+        one = self._quantized.get(name)
+        if one is None:
+            return add_linear(graph, name, linear, value)
         inner = f"{name}.inner" if len(one.outliers) else name
         scale, zero = _input_constants(graph, name, one)
         levels = _add_levels(graph, name, one, value)

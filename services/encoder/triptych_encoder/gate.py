@@ -12,7 +12,7 @@ from triptych_bundles.errors import BundleError
 from triptych_bundles.golden import GoldenVectors, disagreement
 from triptych_bundles.manifest import Bundle, pooled_output
 from triptych_encoder.backend import Backend, RaggedBatch
-from triptych_encoder.runtimes import BF16, FP16, FP32, Runtime
+from triptych_encoder.runtimes import BF16, FP16, FP32, INT8, Runtime
 
 # Tokens of the longest text that is tried before a model serves: attention grows with its square.
 LONGEST_TRIED: Final = 1024
@@ -55,6 +55,8 @@ def floor_of(bundle: Bundle, precision: str) -> Floor:
     record = bundle.precisions.get(precision)
     if record is not None:
         mates = 1 - MATES_SLACK * (1 - record.batch_cosine)
+        if precision == INT8:  # whose other products may be in bf16 here
+            mates = min(mates, FLOORS[BF16].mates)
         return Floor(record.min_cosine, mates, pooled_output(bundle.pooling))
     if precision in FLOORS:
         return FLOORS[precision]

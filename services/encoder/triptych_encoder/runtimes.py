@@ -115,7 +115,9 @@ class Runtimes:
 
     def _int8(self, bundle: Bundle) -> Runtime:
         if INT8_STATIC_GRAPH in bundle.graphs and self._machine.openvino:
-            return self._openvino(INT8, INT8_STATIC_GRAPH, hint="f32")
+            # a tagger's graph leaves half of its layers to it: twice as fast as fp32, not 1.4 times
+            hint = "f32" if self._machine.missing else BF16
+            return self._openvino(INT8, INT8_STATIC_GRAPH, hint)
         if INT8_GRAPH in bundle.graphs:
             opened = partial(OnnxBackend, precision=INT8)
             return Runtime("onnxruntime", INT8, INT8_GRAPH, opened)

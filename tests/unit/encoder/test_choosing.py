@@ -149,6 +149,13 @@ def test_the_bundle_states_the_floors_where_it_was_measured(bundle: Bundle) -> N
         assert floor.mates == pytest.approx(0.96), "twice as far from 1 as was seen"
 
 
+def test_batch_mates_of_int8_may_do_what_they_do_in_bf16(bundle: Bundle) -> None:
+    exact = replace(RECORD, batch_cosine=1.0)
+    measured = replace(bundle, precisions={BF16: exact, INT8: exact})
+    assert floor_of(measured, BF16).mates == 1
+    assert floor_of(measured, INT8).mates == FLOORS[BF16].mates
+
+
 def test_int8_needs_a_record(bundle: Bundle, golden: GoldenVectors) -> None:
     with pytest.raises(BundleError, match="precisions: does not say how close int8 comes"):
         chosen(bundle, golden, runtime(arithmetic(), INT8))

@@ -92,6 +92,16 @@ def test_int8_takes_the_graph_that_suits_what_is_installed(
     assert found(INT8, machine, replace(bundle, graphs=graphs)) == [expected]
 
 
+@pytest.mark.parametrize("machine", [OLD, Machine.here()])
+def test_what_int8_leaves_is_in_bf16_where_the_processor_has_it(
+    machine: Machine, bundle: Bundle
+) -> None:
+    (runtime,) = Runtimes(INT8, 1, machine).candidates(replace(bundle, graphs=STATIC))
+    backend = runtime.open(bundle.file("model.onnx"))
+    assert backend.description.split()[-1] == (BF16 if machine.bf16 else "f32")
+    backend.close()
+
+
 def test_int8_is_refused_where_the_bundle_has_no_graph_for_it(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="triptych-models compile --precision int8"):
         found(INT8, NEW, bundle)
