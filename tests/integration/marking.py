@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from tests.wordpiece import bert_tokenizer
 from triptych_models.__main__ import main
 
 LABELS: Final = ("O", "B-PER", "I-PER", "B-LOC")
@@ -40,24 +40,11 @@ def compile_tagger(repository: Path, folder: Path) -> None:
     """Make the bundle `marking` in a repository, by way of a model's folder."""
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(CONFIG))
-    _tokenizer().save(str(folder / "tokenizer.json"))
+    bert_tokenizer(VOCABULARY).save(str(folder / "tokenizer.json"))
     (folder / "model.safetensors").write_bytes(save(_weights()))
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# Marking\n")
     code = main(["compile", str(folder), "--name", "marking", "--repository", str(repository)])
     assert code == 0
-
-
-def _tokenizer() -> Tokenizer:
-    ids = {token: index for index, token in enumerate(VOCABULARY)}
-    made = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
-    made.normalizer = normalizers.BertNormalizer(lowercase=True)
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
-    )
-    return made
 
 
 def _weights() -> dict[str, NDArray[np.float32]]:

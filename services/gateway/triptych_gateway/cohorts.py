@@ -37,7 +37,7 @@ W = TypeVar("W")
 
 # Seconds: longer than a client on the same machine takes from an answer to its next request.
 QUIET: Final = 0.001
-# Seconds that a request waits for others, at most. With 30 to 250 requests a second of a Poisson
+# Seconds that a request waits for others, at most. With 100 and 250 requests a second of a Poisson
 # process on two cores it is answered earlier for it, at the median too.
 HOLD: Final = 0.003
 # Tokens that are as long in the encoder, on two cores, as calls of three stages take besides.

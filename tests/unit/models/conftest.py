@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer
+
+from tests.wordpiece import bert_tokenizer
 
 HIDDEN, INNER, LAYERS, HEADS, POSITIONS = 16, 24, 2, 4, 40
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
@@ -60,15 +62,7 @@ def tensors() -> Arrays:
 
 
 def tokenizer() -> Tokenizer:
-    ids = {token: index for index, token in enumerate(VOCABULARY)}
-    made = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
-    made.normalizer = normalizers.BertNormalizer(lowercase=True)
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
-    )
+    made = bert_tokenizer(VOCABULARY)
     # as published models do, and a bundle must not
     made.enable_truncation(8)
     made.enable_padding(length=8)
