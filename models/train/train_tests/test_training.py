@@ -1,6 +1,7 @@
 """Whole trainings of small models: scores, resuming, early stopping, parity of the graph."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from triptych_bundles import Bundle, Repository, forward, read_layers
+from triptych_models.__main__ import main as compile_again
 from triptych_models.config import read_config
 from triptych_models.runtime import PaddedGraph
 from triptych_models.scores.inputs import Inputs
@@ -80,6 +82,27 @@ def test_what_is_scored_was_not_fitted_on(
     assert len(held) == 45
     card = bundle(tmp_path, "tiny-classify").file("model-card.md").read_text()
     assert "| training, validation, test | 360, 45, 45 |" in card
+
+
+def test_compile_chooses_by_a_file_what_training_chose_by_its_validation_part(
+    write_recipe: WriteRecipe, data: Path, tmp_path: Path, capsys: Output
+) -> None:
+    sentences = (data / "topics.conll").read_text().split("\n\n")
+    held = data / "held.conll"
+    held.write_text("\n\n".join(sentences[::9]) + "\n")
+    assert main(command(write_recipe("tag"), data, "--set", "data.validation=held.conll")) == 0
+    trained = chosen(capsys)
+    again = ["compile", str(work(tmp_path, "tiny-tag") / "model"), "--name", "again"]
+    options = ["--precision", "int8", "--min-cosine", "0.5", "--samples", str(held)]
+    assert compile_again([*again, *options, "--repository", str(tmp_path / "models")]) == 0
+    assert chosen(capsys) == trained != []
+    graphs = [bundle(tmp_path, name).file("model-cpu-int8.onnx") for name in ("tiny-tag", "again")]
+    assert graphs[0].read_bytes() == graphs[1].read_bytes()
+
+
+def chosen(capsys: Output) -> list[str]:
+    """What was said of each number of layers that was tried."""
+    return re.findall("int8 from layer .*", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("task", ["classify", "tag", "pair"])
