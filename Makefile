@@ -34,6 +34,10 @@ BUF_FOLDER := .cache/buf-$(BUF_VERSION)
 BUF := $(BUF_FOLDER)/node_modules/.bin/buf
 RELEASE = $(shell git describe --tags --abbrev=0 --match 'v*' 2>/dev/null)
 
+# What images are of, as their labels and tags say it.
+VERSION = $(shell sed -n 's/^TRIPTYCH_VERSION=//p' .env)
+REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+
 export TRIPTYCH_MODELS_REPOSITORY := $(REPOSITORY)
 
 .PHONY: help
@@ -161,9 +165,10 @@ train-check: $(TRAIN_READY) $(BUNDLE) ## tests of fine-tuning, with small models
 
 .PHONY: train-image
 train-image: ## build the image of fine-tuning; TORCH_INDEX=https://download.pytorch.org/whl/cpu makes it small
-	docker build -f models/train/Dockerfile --build-arg TORCH_INDEX=$(TORCH_INDEX) \
+	DOCKER_BUILDKIT=1 docker build -f models/train/Dockerfile --build-arg TORCH_INDEX=$(TORCH_INDEX) \
 		--build-arg PYTHON_IMAGE=$(or $(PYTHON_IMAGE),python:3.11-slim-bookworm) \
-		-t triptych/train:0.1.0 .
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
+		-t $(or $(TRAIN_IMAGE),triptych/train:$(VERSION)) .
 
 # torch by pip and first: what depends on it would otherwise choose its build
 TRAIN_PACKAGES := libs/bundles models models/train
@@ -233,9 +238,9 @@ $(HEADS): $(REPOSITORY)/%/bundle.yaml: | $(RUNTIME) $(BUNDLE)
 $(BUF):
 	npm install --no-save --no-audit --no-fund --loglevel=error --prefix $(BUF_FOLDER) @bufbuild/buf@$(BUF_VERSION)
 
-# Containers. What of them is released, and from which commit, is said in .env and by git.
+# Containers.
 LAYERED = docker compose -f compose.yaml -f compose.$(1).yaml up -d --wait
-images up up-gpu up-observability up-mesh: export TRIPTYCH_REVISION = $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+images up up-gpu up-observability up-mesh: export TRIPTYCH_REVISION = $(REVISION)
 
 .PHONY: images
 images: ## build every image but the GPU's

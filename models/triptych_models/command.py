@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from triptych_bundles import POOLINGS, Bundle, HeadBundle, Repository
 from triptych_models.classes import TASKS
-from triptych_models.errors import ModelError
+from triptych_models.errors import ModelError, UnsupportedModel
 from triptych_models.heads.command import INSTALL_HELP, TRAIN_HELP, add_installing, add_training
 from triptych_models.importing.command import add_arguments as add_import_arguments
 from triptych_models.listing import repository_table
@@ -99,6 +99,15 @@ def _add_compile(commands: _Commands, settings: Settings) -> None:
         help="least cosine of a vector in int8 to that in fp32 (default: %(default)s)",
     )
     command.add_argument(
+        "--samples",
+        type=Path,
+        metavar="FILE",
+        help="CoNLL by whose words it is chosen which layers of a tagger stay out of int8",
+    )
+    command.add_argument(
+        "--sample-texts", type=Path, metavar="FILE", help="the same by texts, one a line"
+    )
+    command.add_argument(
         "--replace", action="store_true", help="replace a version that holds other content"
     )
     command.set_defaults(run=run_compile)
@@ -140,12 +149,16 @@ def run_compile(arguments: argparse.Namespace) -> int:
     # the graph builder and the runtime take most of a second to import: only who needs them waits
     from triptych_models.compilation import compile_bundle
     from triptych_models.plan import make_plan
+    from triptych_models.quantization.samples import read_samples
 
     choices = Choices(arguments.pooling, arguments.normalize, arguments.max_length)
     source, task = _source(arguments), arguments.task
     plan = make_plan(source, arguments.name, arguments.version, choices, task, arguments.target)
     if arguments.precision == "int8":
-        plan = replace(plan, int8_min_cosine=arguments.min_cosine)
+        samples = read_samples(plan, arguments.samples, arguments.sample_texts)
+        plan = replace(plan, int8_min_cosine=arguments.min_cosine, samples=samples)
+    elif arguments.samples or arguments.sample_texts:
+        raise UnsupportedModel("--samples, --sample-texts: choose nothing without --precision int8")
     bundle = compile_bundle(plan, arguments.repository, arguments.replace, say)
     sys.stdout.write(f"{bundle.path}\n")
     return 0

@@ -92,6 +92,11 @@ class Project:
         command = ("compose", "-p", self.name, *options, *arguments)
         return docker(*command, environment=self.environment)
 
+    def config(self) -> dict[str, Any]:
+        """What its files and its environment come to."""
+        result: dict[str, Any] = json.loads(self.compose("config", "--format", "json"))
+        return result
+
     def up(self, *arguments: str) -> float:
         """Start everything; returns the seconds until all of it was healthy."""
         started = time.monotonic()

@@ -22,10 +22,7 @@ LARGEST_CONTEXT = 5e6
 
 
 def config(*layers: str, **environment: str) -> dict[str, Any]:
-    project = Project("triptych-e2e-config", layers, environment)
-    text = project.compose("config", "--format", "json")
-    result: dict[str, Any] = json.loads(text)
-    return result
+    return Project("triptych-e2e-config", layers, environment).config()
 
 
 @pytest.mark.parametrize("layers", COMBINATIONS, ids=lambda layers: "+".join(layers) or "alone")

@@ -1,6 +1,7 @@
 """Whole trainings of small models: scores, resuming, early stopping, parity of the graph."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from triptych_bundles import Bundle, Repository, forward, read_layers
+from triptych_models.__main__ import main as compile_again
 from triptych_models.config import read_config
 from triptych_models.runtime import PaddedGraph
 from triptych_models.scores.inputs import Inputs
@@ -46,6 +48,11 @@ def bundle(folder: Path, name: str) -> Bundle:
     return Repository(folder / "models").find_model(name)
 
 
+def work(folder: Path, name: str) -> Path:
+    """Where a training of version 1 keeps its checkpoints."""
+    return folder / "work" / name / "1"
+
+
 def silent(line: str) -> None:
     """Progress that nobody reads."""
 
@@ -71,10 +78,31 @@ def test_what_is_scored_was_not_fitted_on(
     write_recipe: WriteRecipe, data: Path, tmp_path: Path
 ) -> None:
     assert main(command(write_recipe(), data)) == 0
-    held = (tmp_path / "work" / "test.csv").read_text().splitlines()[1:]
+    held = (work(tmp_path, "tiny-classify") / "test.csv").read_text().splitlines()[1:]
     assert len(held) == 45
     card = bundle(tmp_path, "tiny-classify").file("model-card.md").read_text()
     assert "| training, validation, test | 360, 45, 45 |" in card
+
+
+def test_compile_chooses_by_a_file_what_training_chose_by_its_validation_part(
+    write_recipe: WriteRecipe, data: Path, tmp_path: Path, capsys: Output
+) -> None:
+    sentences = (data / "topics.conll").read_text().split("\n\n")
+    held = data / "held.conll"
+    held.write_text("\n\n".join(sentences[::9]) + "\n")
+    assert main(command(write_recipe("tag"), data, "--set", "data.validation=held.conll")) == 0
+    trained = chosen(capsys)
+    again = ["compile", str(work(tmp_path, "tiny-tag") / "model"), "--name", "again"]
+    options = ["--precision", "int8", "--min-cosine", "0.5", "--samples", str(held)]
+    assert compile_again([*again, *options, "--repository", str(tmp_path / "models")]) == 0
+    assert chosen(capsys) == trained != []
+    graphs = [bundle(tmp_path, name).file("model-cpu-int8.onnx") for name in ("tiny-tag", "again")]
+    assert graphs[0].read_bytes() == graphs[1].read_bytes()
+
+
+def chosen(capsys: Output) -> list[str]:
+    """What was said of each number of layers that was tried."""
+    return re.findall("int8 from layer .*", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("task", ["classify", "tag", "pair"])
@@ -112,7 +140,7 @@ def part(inputs: Inputs, per_token: bool) -> Part:
 
 def exported(recipe_path: Path, folder: Path, made: Bundle) -> Network:
     """The network of the weights that were handed over."""
-    recipe, model = read_recipe(recipe_path), folder / "work" / "model"
+    recipe, model = read_recipe(recipe_path), work(folder, made.name) / "model"
     config = read_config(model / "config.json")
     labels = len(made.head.labels if made.head else made.token_labels)
     network = build(recipe, Path(recipe.trunk), config, labels)
@@ -139,15 +167,14 @@ def test_killed_half_way_it_ends_with_the_same_weights(
 ) -> None:
     recipe = write_recipe(epochs=3, patience=0)
     options = command(recipe, data, "--checkpoint-steps", "5")
-    assert main([*options, "--work", str(tmp_path / "whole"), "--set", "name=whole"]) == 0
+    assert main([*options, "--set", "name=whole"]) == 0
     # the same recipe but for its name: the weights do not depend on that
     changed = [*options, "--set", "name=killed"]
-    kill_after_a_checkpoint(changed, tmp_path / "work" / "run-0" / FILE)
-    assert not (tmp_path / "work" / "model").exists()
+    folders = [work(tmp_path, name) for name in ("whole", "killed")]
+    kill_after_a_checkpoint(changed, folders[1] / "run-0" / FILE)
+    assert not (folders[1] / "model").exists()
     assert main(changed) == 0
-    files = [
-        folder / "model" / "model.safetensors" for folder in (tmp_path / "whole", tmp_path / "work")
-    ]
+    files = [folder / "model" / "model.safetensors" for folder in folders]
     assert files[0].read_bytes() == files[1].read_bytes()
     scores = [
         bundle(tmp_path, name).precisions["int8"].scores["test"] for name in ("whole", "killed")
@@ -172,15 +199,16 @@ def test_runs_are_averaged_and_resumed_one_by_one(
 ) -> None:
     recipe = write_recipe(epochs=2, patience=0, runs=2)
     assert main(command(recipe, data)) == 0
-    weights = [best_of(tmp_path / "work" / f"run-{run}") for run in range(2)]
-    made = load_file(tmp_path / "work" / "model" / "model.safetensors")
+    folder = work(tmp_path, "tiny-classify")
+    weights = [best_of(folder / f"run-{run}") for run in range(2)]
+    made = load_file(folder / "model" / "model.safetensors")
     assert not torch.equal(weights[0]["classifier.weight"], weights[1]["classifier.weight"])
     for name, one in weights[0].items():
         mean = (one + weights[1][name]) / 2
         torch.testing.assert_close(made[name.removeprefix("trunk.")], mean, rtol=0, atol=1e-6)
     # both runs are over: nothing is trained again, and the same comes of it
     assert main(command(recipe, data, "--replace")) == 0
-    again = load_file(tmp_path / "work" / "model" / "model.safetensors")
+    again = load_file(folder / "model" / "model.safetensors")
     assert all(torch.equal(made[name], again[name]) for name in made)
     assert "mean of 2 runs" in bundle(tmp_path, "tiny-classify").file("model-card.md").read_text()
 
@@ -208,10 +236,12 @@ def test_another_trainings_checkpoint_is_refused(
 ) -> None:
     recipe = write_recipe()
     assert main(command(recipe, data)) == 0
-    again = command(recipe, data, "--set", "version=2", "--set", "seed=1")
+    again = command(recipe, data, "--set", "seed=1", "--replace")
     assert main(again) == 1
     assert "--work: its checkpoint is of another recipe" in capsys.readouterr().err
     assert main([*again, "--fresh"]) == 0
+    # another version is another training, in the same folder
+    assert main(command(recipe, data, "--set", "version=2", "--set", "seed=2")) == 0
 
 
 def test_a_version_that_is_there_is_kept(

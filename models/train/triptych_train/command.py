@@ -43,8 +43,9 @@ def parser(settings: Settings) -> argparse.ArgumentParser:
     command.add_argument(
         "--work",
         type=Path,
+        default=_WORK,
         metavar="FOLDER",
-        help=f"of checkpoints and the test part (default: {_WORK}/NAME/VERSION)",
+        help="of checkpoints and test parts, in NAME/VERSION of each (default: %(default)s)",
     )
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     command.add_argument(
@@ -72,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     place = Place(
         data=arguments.data,
-        work=arguments.work or _WORK / recipe.name / recipe.version,
+        work=arguments.work / recipe.name / recipe.version,
         repository=arguments.repository,
         cache=arguments.cache or arguments.repository / ".cache",
         hub_url=arguments.hub_url,

@@ -21,6 +21,7 @@ from triptych_models.verification import verify_bundle
 
 Output = pytest.CaptureFixture[str]
 TEXTS = [f"{first} {second} the end" for first in "abcdefg" for second in ("one", "two", "on in")]
+SECONDS = [f"not {text[::-1]}" for text in TEXTS]
 # random weights have no slack
 FLOOR = 0.9
 
@@ -36,20 +37,25 @@ def compiled(folder: Path, task: str, int8: bool = True) -> Bundle:
     return compile_bundle(plan, folder / "models", False, silent)
 
 
-def answers(bundle: Bundle) -> list[str]:
-    """What the graph in fp32 says of TEXTS."""
+def answers(bundle: Bundle, pairs: bool = False) -> list[str]:
+    """What the graph in fp32 says of TEXTS, alone or each with its second text."""
     assert bundle.head is not None
     tokenizer = load_tokenizer(bundle.file("tokenizer.json"), bundle.max_length)
+    inputs = list(zip(TEXTS, SECONDS, strict=True)) if pairs else TEXTS
+    encodings = tokenizer.encode_batch(inputs)
+    ids = [np.array(one.ids, np.int32) for one in encodings]
+    types = [np.array(one.type_ids, np.int32) for one in encodings]
     graph = PaddedGraph(bundle.file("model.onnx"))
-    vectors = graph.run_all(encode(tokenizer, TEXTS), [bundle.head.input], 1)[bundle.head.input]
+    vectors = graph.run_all(ids, [bundle.head.input], 1, types)[bundle.head.input]
     logits = forward(read_layers(bundle, bundle.head), vectors, bundle.head.normalized)
     return [bundle.head.labels[at] for at in logits.argmax(axis=1)]
 
 
 def write_csv(folder: Path, labels: list[str]) -> Path:
-    rows = "".join(f"{text},{label}\n" for text, label in zip(TEXTS, labels, strict=True))
+    lines = zip(TEXTS, SECONDS, labels, strict=True)
+    rows = "".join(f"{text},{second},{label}\n" for text, second, label in lines)
     path = folder / "held.csv"
-    path.write_text(f"text,label\n{rows}")
+    path.write_text(f"text,second,label\n{rows}")
     return path
 
 
@@ -114,6 +120,29 @@ def test_a_tagger_is_scored_by_whole_entities(tmp_path: Path, capsys: Output) ->
         assert found.precisions["int8"].scores["held"].fp32 == 1.0
 
 
+def test_pairs_are_read_as_pairs(tmp_path: Path, capsys: Output) -> None:
+    bundle = compiled(tmp_path, "classify", int8=False)
+    alone, paired = answers(bundle), answers(bundle, pairs=True)
+    same = sum(map(str.__eq__, alone, paired))
+    assert same < len(TEXTS)
+    data = write_csv(tmp_path, paired)
+    assert score(tmp_path, data, "--pair-column", "second", "--data-name", "pairs") == 0
+    assert "tiny@1 cpu-fp32 accuracy 1.0000" in capsys.readouterr().out
+    card = Repository(tmp_path / "models").find_model("tiny").file("model-card.md").read_text()
+    assert re.search(rf"\| `pairs` \| .* \| {len(TEXTS)} \| accuracy \| 1\.0000 \|", card)
+    # the same rows without their second texts
+    assert score(tmp_path, data) == 0
+    assert f"tiny@1 cpu-fp32 accuracy {same / len(TEXTS):.4f}" in capsys.readouterr().out
+
+
+def test_a_row_without_its_second_text_is_named(tmp_path: Path, capsys: Output) -> None:
+    compiled(tmp_path, "classify", int8=False)
+    data = tmp_path / "held.csv"
+    data.write_text("text,second,label\nthe end,,negative\n")
+    assert score(tmp_path, data, "--pair-column", "second") == 1
+    assert "--pair-column: is empty on line 2" in capsys.readouterr().err
+
+
 def test_a_bundle_in_fp32_alone_has_its_scores_in_the_card(tmp_path: Path) -> None:
     bundle = compiled(tmp_path, "classify", int8=False)
     assert score(tmp_path, write_csv(tmp_path, answers(bundle))) == 0
@@ -128,6 +157,7 @@ def test_a_bundle_in_fp32_alone_has_its_scores_in_the_card(tmp_path: Path) -> No
         ("embed", [], "tiny@1 has no head of its own: name one with --head"),
         ("embed", ["--head", "tiny"], "--head: tiny@1 is a model, not a head"),
         ("classify", ["--text-column", "body"], "--text-column: the header must name 'body' once"),
+        ("classify", ["--pair-column", "b"], "--pair-column: the header must name 'b' once"),
         ("classify", ["--label-names", "a=b"], "--label-names: must be the head's labels"),
     ],
 )
