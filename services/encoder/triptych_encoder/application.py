@@ -28,6 +28,7 @@ class EncoderApplication:
     """See servicekit's Application. `device` is what runs the graphs, by default the settings'."""
 
     name = "encoder"
+    multiplexed = True
 
     def __init__(self, settings: EncoderSettings, device: Device | None = None) -> None:
         batching = settings.batching
