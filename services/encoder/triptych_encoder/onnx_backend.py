@@ -30,15 +30,16 @@ _INPUTS: Final = frozenset(field.name for field in fields(PaddedBatch))
 class OnnxBackend:
     """One session, run by as many threads as there are workers, one core each.
 
-    Several runs of one thread beat one run of several threads for all but a lone large batch.
-    `precision` is what the graph was made for.
+    Several runs of one thread beat one run of several threads for all but a lone run, for which a
+    session may have more `threads`. `precision` is what the graph was made for.
     """
 
     max_segments = 0
     cost_model = CostModel
 
-    def __init__(self, graph: Path, precision: str = "fp32") -> None:
-        self._session = onnxruntime.InferenceSession(graph, _options(), providers=[PROVIDER])
+    def __init__(self, graph: Path, precision: str = "fp32", threads: int = 1) -> None:
+        options = _options(threads)
+        self._session = onnxruntime.InferenceSession(graph, options, providers=[PROVIDER])
         self._inputs = {item.name: _input_type(item) for item in self._session.get_inputs()}
         self.description = f"onnxruntime {onnxruntime.__version__} {precision}"
         self.outputs = tuple(item.name for item in self._session.get_outputs())
@@ -67,9 +68,9 @@ def _input_type(item: onnxruntime.NodeArg) -> type[np.integer[Any]]:
     return _TYPES[item.type]
 
 
-def _options() -> onnxruntime.SessionOptions:
+def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Its errors come as exceptions; lines that it writes itself would break up ours.
     options.log_severity_level = _FATAL

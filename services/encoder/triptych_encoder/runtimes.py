@@ -3,7 +3,7 @@
 import importlib.util
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
@@ -38,6 +38,8 @@ class Runtime:
     precision: str
     variant: str
     open: OpenBackend
+    open_alone: OpenBackend | None = None
+    """Opens it for runs that have the machine to themselves; None where they gain nothing."""
 
 
 class Candidates(Protocol):
@@ -51,6 +53,8 @@ class Candidates(Protocol):
 
 
 REFERENCE: Final = Runtime("onnxruntime", FP32, FP32_GRAPH, OnnxBackend)
+# Of a run that has the machine to itself. What a short text has to compute is too little for more.
+MAX_ALONE_THREADS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +86,15 @@ class Machine:
 class Runtimes:
     """The runtimes of a machine, for `workers` runs at the same time.
 
+    A graph of at most `max_alone_bytes` is opened a second time, for runs with nothing beside them.
     Raises SettingsError for a precision in which no bundle could be served.
     """
 
-    def __init__(self, precision: str, workers: int, machine: Machine) -> None:
+    def __init__(
+        self, precision: str, workers: int, machine: Machine, max_alone_bytes: int = 0
+    ) -> None:
+        self._alone_threads = min(workers, MAX_ALONE_THREADS)
+        self._max_alone_bytes = max_alone_bytes
         self._precision = precision
         self._workers = workers
         self._machine = machine
@@ -109,25 +118,40 @@ class Runtimes:
         if self._precision == INT8:
             return [self._int8(bundle)]
         if self._precision == FP32 or self._machine.missing:
-            return [REFERENCE]
-        bf16 = self._openvino(BF16, FP32_GRAPH, hint=BF16)
-        return [bf16] if self._precision == BF16 else [REFERENCE, bf16]
+            return [self._reference(bundle)]
+        bf16 = self._openvino(bundle, BF16, FP32_GRAPH, hint=BF16)
+        return [bf16] if self._precision == BF16 else [self._reference(bundle), bf16]
+
+    def _reference(self, bundle: Bundle) -> Runtime:
+        alone = partial(OnnxBackend, threads=self._alone_threads)
+        return self._twice(bundle, REFERENCE, alone)
 
     def _int8(self, bundle: Bundle) -> Runtime:
         if INT8_STATIC_GRAPH in bundle.graphs and self._machine.openvino:
             # a tagger's graph leaves half of its layers to it: twice as fast as fp32, not 1.4 times
             hint = "f32" if self._machine.missing else BF16
-            return self._openvino(INT8, INT8_STATIC_GRAPH, hint)
+            return self._openvino(bundle, INT8, INT8_STATIC_GRAPH, hint)
         if INT8_GRAPH in bundle.graphs:
             opened = partial(OnnxBackend, precision=INT8)
-            return Runtime("onnxruntime", INT8, INT8_GRAPH, opened)
+            runtime = Runtime("onnxruntime", INT8, INT8_GRAPH, opened)
+            return self._twice(bundle, runtime, partial(opened, threads=self._alone_threads))
         reason = (
             f"has no {INT8_GRAPH} graph: make it with `triptych-models compile --precision int8`"
         )
         raise BundleError(bundle.path, reason)
 
-    def _openvino(self, precision: str, variant: str, hint: str) -> Runtime:
+    def _openvino(self, bundle: Bundle, precision: str, variant: str, hint: str) -> Runtime:
         from triptych_encoder.openvino_backend import OpenVinoBackend
 
         opened = partial(OpenVinoBackend, workers=self._workers, hint=hint)
-        return Runtime("openvino", precision, variant, opened)
+        alone = partial(OpenVinoBackend, workers=1, hint=hint, threads=self._alone_threads)
+        return self._twice(bundle, Runtime("openvino", precision, variant, opened), alone)
+
+    def _twice(self, bundle: Bundle, runtime: Runtime, alone: OpenBackend) -> Runtime:
+        """With `alone`, where that has several threads and the graph is not too large."""
+        graph = bundle.graphs.get(runtime.variant)
+        if graph is None or self._alone_threads < 2:
+            return runtime
+        if bundle.record(graph).bytes > self._max_alone_bytes:
+            return runtime
+        return replace(runtime, open_alone=alone)

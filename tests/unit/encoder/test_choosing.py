@@ -171,3 +171,24 @@ def test_of_a_measured_precision_the_measured_output_is_held_and_no_other(
     assert chosen(measured, other, served).runtime is served
     with pytest.raises(BundleError, match=r"pooled\.mean of text \d+ comes out"):
         chosen(measured, golden, runtime(Bent(1.0), INT8))
+
+
+def test_a_graph_is_opened_again_for_runs_that_are_alone(
+    bundle: Bundle, golden: GoldenVectors
+) -> None:
+    backend, alone = arithmetic(), arithmetic()
+    both = replace(runtime(backend), open_alone=lambda _: alone)
+    found = chosen(bundle, golden, both)
+    assert (found.backend, found.alone) == (backend, alone)
+    assert alone.shapes, "it was not held against the golden texts"
+    assert chosen(bundle, golden, runtime(backend)).alone is None
+
+
+def test_one_that_is_wrong_alone_is_not_used_there(
+    bundle: Bundle, golden: GoldenVectors, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = replace(runtime(arithmetic()), open_alone=lambda _: Bent(1.0))
+    with caplog.at_level(logging.WARNING):
+        found = chosen(bundle, golden, both)
+    assert found.alone is None
+    assert "at cosine" in caplog.records[0].__dict__["reason"]
