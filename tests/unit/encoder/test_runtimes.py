@@ -14,9 +14,10 @@ from triptych_encoder.runtimes import AUTO, BF16, FP32, INT8, REFERENCE, Machine
 from triptych_encoder.settings import EncoderSettings
 from triptych_servicekit.settings import SettingsError, load
 
-BARE = Machine(openvino=False, bf16=False)
-OLD = Machine(openvino=True, bf16=False)
-NEW = Machine(openvino=True, bf16=True)
+BARE = Machine(openvino=False, bf16=False, vnni=True)
+OLDEST = Machine(openvino=True, bf16=False, vnni=False)
+OLD = Machine(openvino=True, bf16=False, vnni=True)
+NEW = Machine(openvino=True, bf16=True, vnni=True)
 ONNX, OPENVINO = "onnxruntime", "openvino"
 DYNAMIC: Mapping[str, str] = {"cpu-fp32": "model.onnx", "cpu-int8": "int8.onnx"}
 STATIC = {**DYNAMIC, "cpu-int8-static": "static.onnx"}
@@ -86,6 +87,7 @@ def test_auto_never_takes_int8(bundle: Bundle) -> None:
         (NEW, STATIC, (OPENVINO, INT8, "cpu-int8-static")),
         (OLD, STATIC, (OPENVINO, INT8, "cpu-int8-static")),
         (BARE, STATIC, (ONNX, INT8, "cpu-int8")),
+        (OLDEST, STATIC, (ONNX, INT8, "cpu-int8")),
         (NEW, DYNAMIC, (ONNX, INT8, "cpu-int8")),
     ],
 )
@@ -95,7 +97,7 @@ def test_int8_takes_the_graph_that_suits_what_is_installed(
     assert found(INT8, machine, replace(bundle, graphs=graphs)) == [expected]
 
 
-@pytest.mark.parametrize("machine", [OLD, Machine.here()])
+@pytest.mark.parametrize("machine", [OLD, replace(Machine.here(), vnni=True)])
 def test_what_int8_leaves_is_in_bf16_where_the_processor_has_it(
     machine: Machine, bundle: Bundle
 ) -> None:
@@ -115,6 +117,7 @@ def test_this_machine_is_told_as_it_is() -> None:
     machine = Machine.here()
     assert machine.openvino, "the development environment has the extra"
     assert machine.bf16 == ("avx512_bf16" in flags or "amx_bf16" in flags)
+    assert machine.vnni == ("_vnni" in flags or "amx_int8" in flags)
 
 
 def test_a_small_graph_is_opened_twice_where_there_are_cores(bundle: Bundle) -> None:
