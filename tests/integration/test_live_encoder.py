@@ -120,7 +120,9 @@ async def test_replaced_in_place_under_load_without_a_failed_call(workshop: Work
             for bundle in (new, old, new):
                 workshop.install(seed=8 if bundle is new else 7)
                 # a call of our own: the load's last answer may be to a call from before
-                while (await encode(live, name="tiny")).model.digest != bundle.digest:
+                while (  # noqa: ASYNC110 - it polls, so do we
+                    await encode(live, name="tiny")
+                ).model.digest != bundle.digest:
                     await asyncio.sleep(0.01)
         assert set(digests) == {old.digest, new.digest}
         after = rows(await encode(live))
