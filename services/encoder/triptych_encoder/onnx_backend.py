@@ -74,8 +74,10 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options.inter_op_num_threads = 1
     # Its errors come as exceptions; lines that it writes itself would break up ours.
     options.log_severity_level = _FATAL
-    # Spinning threads of several sessions take the cores from each other.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads of one session wait for each other between two products, for microseconds, and spin as
+    # long as its run lasts; those of several sessions would take the cores from each other.
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(threads > 1)))
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     # Without VNNI, products of int8 are added in 16 bits and overflow; this adds them in 32 there,
     # slower and right, and changes nothing where a processor has it.
     options.add_session_config_entry("session.x64quantprecision", "1")
