@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from triptych_bundles.manifest import Bundle
 from triptych_encoder.onnx_backend import PROVIDER
+from triptych_encoder.processor import lists_vnni
+from triptych_encoder.runtimes import INT8_STATIC_GRAPH
 
 os.putenv("ORT_DISABLE_TELEMETRY", "1")  # read at the import
 
@@ -34,7 +36,7 @@ class Graph:
 GRAPHS: Final[Mapping[str, tuple[Graph, ...]]] = {
     "fp32": (Graph("cpu-fp32", "onnxruntime"),),
     "bf16": (Graph("cpu-fp32", "openvino", "bf16"),),
-    "int8": (Graph("cpu-int8", "onnxruntime"), Graph("cpu-int8-static", "openvino")),
+    "int8": (Graph("cpu-int8", "onnxruntime"), Graph(INT8_STATIC_GRAPH, "openvino")),
 }
 """What can answer at a precision; bare is the best of them."""
 
@@ -55,6 +57,8 @@ def _missing(bundle: Bundle, graph: Graph) -> str:
         import openvino
     except ImportError:
         return "openvino is not installed"
+    if graph.variant == INT8_STATIC_GRAPH and not lists_vnni():
+        return "the processor lists no VNNI"
     capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "" if graph.hint == "f32" or graph.hint.upper() in capabilities else f"no {graph.hint}"
 
@@ -71,6 +75,7 @@ def _onnxruntime(path: Path, output: str, threads: int) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.x64quantprecision", "1")  # as the encoder's
     session = onnxruntime.InferenceSession(path, options, providers=[PROVIDER])
     names = {item.name for item in session.get_inputs()}
 

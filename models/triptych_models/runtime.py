@@ -29,6 +29,9 @@ class PaddedGraph:
     def __init__(self, model: Path | bytes) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
+        # Without VNNI, products of int8 are added in 16 bits and overflow; this adds them in 32, so
+        # that the record of an int8 graph is the same wherever it is made.
+        options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             self._session = onnxruntime.InferenceSession(
                 model if isinstance(model, bytes) else str(model),

@@ -16,6 +16,7 @@ from triptych_servicekit.admin_access import Access, AccessInterceptor, read_acc
 from triptych_servicekit.channels import bind, server_credentials, server_options
 from triptych_servicekit.errors import InvalidArgument
 from triptych_servicekit.groups import Admin, Lifecycle, Limits, Tls
+from triptych_servicekit.guard import CallGuard
 from triptych_servicekit.interceptor import CallInterceptor
 from triptych_servicekit.metrics import Metrics
 from triptych_servicekit.settings import SettingsError
@@ -99,11 +100,11 @@ class AdminListener:
         tls: Tls,
         limits: Limits,
         lifecycle: Lifecycle,
-        calls: CallInterceptor,
+        guard: CallGuard,
         bundles: BundleStore,
     ) -> None:
         self._grpc = grpc.aio.server(
-            interceptors=[calls, AccessInterceptor(access)],
+            interceptors=[CallInterceptor(guard), AccessInterceptor(access)],
             options=[
                 *server_options(limits, lifecycle),
                 ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
@@ -143,5 +144,5 @@ def admin_listener(
     access = read_access(admin)
     if access is None:
         return None
-    calls = CallInterceptor(metrics, limits.max_concurrent_requests, ready)
-    return AdminListener(admin, access, tls, limits, lifecycle, calls, bundles)
+    guard = CallGuard(metrics, limits.max_concurrent_requests, ready)
+    return AdminListener(admin, access, tls, limits, lifecycle, guard, bundles)

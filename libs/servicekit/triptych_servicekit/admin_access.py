@@ -14,7 +14,7 @@ import grpc.aio
 
 from triptych_servicekit.errors import PermissionDenied, Unauthenticated
 from triptych_servicekit.groups import Admin
-from triptych_servicekit.interceptor import Behaviour
+from triptych_servicekit.guard import Behaviour
 from triptych_servicekit.settings import SettingsError
 
 # A token that can be guessed is none: 16 characters of hexadecimal are 64 bits.

@@ -51,6 +51,13 @@ class Application(Protocol):
         """Why the application should not be called now; empty while it can answer."""
 
 
+class MultiplexedApplication(Application, Protocol):
+    """An application whose methods can be called over one stream, too."""
+
+    @property
+    def multiplexed(self) -> bool: ...
+
+
 class HttpApplication(Application, Protocol):
     """An application with an HTTP listener beside the gRPC one."""
 

@@ -9,18 +9,22 @@ import contextlib
 import gc
 import logging
 from collections.abc import AsyncIterator, Sequence
+from typing import cast
 
 import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from triptych.v1.multiplex_service_pb2_grpc import add_MultiplexServiceServicer_to_server
 from triptych_servicekit.admin import AdminListener, admin_listener
 from triptych_servicekit.application import Application, Settings
 from triptych_servicekit.channels import bind, server_credentials, server_options
+from triptych_servicekit.guard import CallGuard
 from triptych_servicekit.health import DrainingHealthServicer
 from triptych_servicekit.http import AsgiApp, HttpListener
 from triptych_servicekit.interceptor import CallInterceptor
+from triptych_servicekit.multiplexing import SERVICE_NAME, MultiplexServicer, Registration
 from triptych_servicekit.operations import operations_app
 from triptych_servicekit.stores import BundleStore
 
@@ -45,13 +49,13 @@ class Server:
         self._settings = settings
         self._serving = False
         self._health = DrainingHealthServicer()
-        self._interceptor = CallInterceptor(
+        self._guard = CallGuard(
             application.metrics,
             settings.limits.max_concurrent_requests,
             lambda: self._serving,
         )
         self._grpc = self._build_grpc()
-        self._names = [*application.register(self._grpc), ""]
+        self._names = [*self._register(), ""]
         names = [*self._names[:-1], health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(names, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -67,9 +71,21 @@ class Server:
     def _build_grpc(self) -> grpc.aio.Server:
         settings = self._settings
         return grpc.aio.server(
-            interceptors=[self._interceptor],
+            interceptors=[CallInterceptor(self._guard)],
             options=server_options(settings.limits, settings.lifecycle),
         )
+
+    def _register(self) -> Sequence[str]:
+        """Add the application's services; returns their names."""
+        application, server = self._application, self._grpc
+        if not getattr(application, "multiplexed", False):
+            return application.register(server)
+        registration = Registration(server)
+        names = application.register(cast("grpc.aio.Server", registration))
+        limit = self._settings.limits.max_message_bytes
+        servicer = MultiplexServicer(registration.methods, self._guard, limit)
+        add_MultiplexServiceServicer_to_server(servicer, server)
+        return [*names, SERVICE_NAME]
 
     def _bind_grpc(self) -> int:
         listen = self._settings.listen
@@ -171,7 +187,7 @@ class Server:
         if was_serving:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.lifecycle.grace):
-                    await self._interceptor.idle()
+                    await self._guard.idle()
             await asyncio.sleep(FLUSH_SECONDS)
 
     async def _watch_health(self) -> None:

@@ -15,7 +15,7 @@ from triptych_encoder.batcher import Batcher
 from triptych_encoder.costing import Costing
 from triptych_encoder.devices import Device, device_of
 from triptych_encoder.dispatcher import Dispatcher
-from triptych_encoder.model import EncoderModel, load_model
+from triptych_encoder.model import EncoderModel, load_model, memory
 from triptych_encoder.runtime_metrics import RuntimeMetrics
 from triptych_encoder.servicer import EncoderServicer
 from triptych_encoder.settings import EncoderSettings
@@ -28,6 +28,7 @@ class EncoderApplication:
     """See servicekit's Application. `device` is what runs the graphs, by default the settings'."""
 
     name = "encoder"
+    multiplexed = True
 
     def __init__(self, settings: EncoderSettings, device: Device | None = None) -> None:
         batching = settings.batching
@@ -51,6 +52,7 @@ class EncoderApplication:
             ModelMetrics(self.metrics),
             serve=self._serve,
             release=self._release,
+            size=partial(memory, runtimes=self._device),
         )
         self.bundles = LiveRepository(settings.models, [self._models])
         self.admin = settings.admin
@@ -80,7 +82,7 @@ class EncoderApplication:
         await self._dispatcher.remove(model.lane)
         self._shown.leave(model.serving)
         # freeing hundreds of megabytes takes a while
-        await asyncio.to_thread(model.lane.backend.close)
+        await asyncio.to_thread(model.lane.close)
 
     async def stop(self) -> None:
         """End the workers and release the graphs."""

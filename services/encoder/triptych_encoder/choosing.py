@@ -26,6 +26,14 @@ class Chosen:
     runtime: Runtime
     backend: Backend
     speedup: float | None = None
+    alone: Backend | None = None
+    """The same graph for a run that has the machine to itself, where that is worth it."""
+
+    def close(self) -> None:
+        """Release what was opened."""
+        self.backend.close()
+        if self.alone:
+            self.alone.close()
 
 
 def choose(bundle: Bundle, golden: GoldenVectors, candidates: Sequence[Runtime]) -> Chosen:
@@ -37,7 +45,19 @@ def choose(bundle: Bundle, golden: GoldenVectors, candidates: Sequence[Runtime])
         chosen = _challenge(bundle, golden, chosen, rival)
     facts = {"model": bundle.identity, "backend": chosen.backend.description}
     logger.info("runs in %s", chosen.runtime.precision, extra=facts)
-    return chosen
+    return replace(chosen, alone=_open_alone(bundle, golden, chosen.runtime))
+
+
+def _open_alone(bundle: Bundle, golden: GoldenVectors, runtime: Runtime) -> Backend | None:
+    """It is held to what every backend is, since other threads may sum in another order."""
+    if runtime.open_alone is None:
+        return None
+    try:
+        return open_admitted(bundle, golden, replace(runtime, open=runtime.open_alone))
+    except BundleError as error:
+        told = {"model": bundle.identity, "reason": error.reason}
+        logger.warning("runs by one thread also where nothing else runs", extra=told)
+        return None
 
 
 def _challenge(bundle: Bundle, golden: GoldenVectors, holder: Chosen, rival: Runtime) -> Chosen:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from triptych_bundles.manifest import Bundle
+from triptych_encoder import processor
 from triptych_encoder.backend import Backend
 from triptych_encoder.calibration import measure
 from triptych_encoder.cost import CostModel
@@ -16,7 +17,6 @@ from triptych_encoder.settings import Batching
 
 logger = logging.getLogger(__name__)
 
-CPU_INFO: Final = Path("/proc/cpuinfo")
 # Of the name that a measurement is filed under, in hex digits: enough that no two ever meet.
 NAME_DIGITS: Final = 32
 
@@ -38,7 +38,7 @@ class Costing:
         conditions = {
             "graph": bundle.record(graph).sha256,
             "backend": backend.description,
-            "processor": _processor(),
+            "processor": processor.name(),
             "workers": self._workers,
         }
         name = sha256(json.dumps(conditions).encode()).hexdigest()[:NAME_DIGITS]
@@ -85,12 +85,3 @@ class Costing:
                 "cannot keep what runs cost; the next start measures again",
                 extra={"reason": error.strerror},
             )
-
-
-def _processor() -> str:
-    """The processor's name, as far as the system tells."""
-    try:
-        lines = CPU_INFO.read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")

@@ -40,9 +40,9 @@ class Cpu(Runtimes):
     failure = ""
     niceness = CPU_NICENESS
 
-    def __init__(self, precision: str, workers: int) -> None:
+    def __init__(self, precision: str, workers: int, max_alone_bytes: int = 0) -> None:
         self.workers = workers or available_cores()
-        super().__init__(precision, self.workers, self.machine(precision))
+        super().__init__(precision, self.workers, self.machine(precision), max_alone_bytes)
 
     def start(self) -> None:
         """Nothing to do."""
@@ -55,7 +55,7 @@ def device_of(settings: EncoderSettings) -> Device:
     """The device of a process; of a GPU nothing is loaded yet but the library's module."""
     runtime = settings.runtime
     if runtime.device != CUDA:
-        return Cpu(runtime.precision, runtime.workers)
+        return Cpu(runtime.precision, runtime.workers, runtime.max_alone_graph_bytes)
     # the library is told things at its import that it need not know on a CPU
     from triptych_encoder.gpu.device import Gpu
 

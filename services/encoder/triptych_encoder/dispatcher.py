@@ -3,6 +3,8 @@
 There is no timer: whatever queued while the last batch ran is there to choose the next one from.
 None is made ahead, since a batch chosen later is chosen from more: making one costs a hundredth of
 running it.
+
+A batch that has the machine to itself, since nothing else runs or waits, is run by several threads.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
+from triptych_encoder.backend import Backend
 from triptych_encoder.batch import Batch
 from triptych_encoder.batcher import Batcher
 from triptych_encoder.entry import Claim, Entry
@@ -143,22 +146,26 @@ class Dispatcher:
         return True
 
     async def _serve(self, lane: Lane, batch: Batch) -> None:
+        backend = lane.backend if self._running or self._waits() else lane.alone
         self._running += 1
         self._running_tokens += batch.tokens
         self._batches[lane] += 1
         try:
-            await self._run(lane, batch)
+            await self._run(lane, batch, backend)
         finally:
             self._running -= 1
             self._running_tokens -= batch.tokens
             self._batches[lane] -= 1
             self._progress.set()
 
-    async def _run(self, lane: Lane, batch: Batch) -> None:
+    def _waits(self) -> bool:
+        return any(len(lane.queue) for lane in self._lanes)
+
+    async def _run(self, lane: Lane, batch: Batch, backend: Backend) -> None:
         wanted, started = batch.begin(), time.monotonic()
         loop = asyncio.get_running_loop()
         try:
-            run = partial(batch.run, lane.backend, wanted)
+            run = partial(batch.run, backend, wanted)
             arrays = await loop.run_in_executor(self._threads, run)
             ended = time.monotonic()
             batch.write(arrays)  # the rows of who claimed meanwhile
@@ -175,7 +182,7 @@ class Dispatcher:
         """Run a failed batch entry by entry, so that only the one to blame fails."""
         if len(batch.entries) > 1:
             for entry in batch.entries:
-                await self._run(lane, Batch([entry], lane.costs))
+                await self._run(lane, Batch([entry], lane.costs), lane.backend)
             return
         for claim in batch.entries[0].claims:
             known = error if isinstance(error, TriptychError) else Internal(UNRUN)

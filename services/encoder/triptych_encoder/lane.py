@@ -12,11 +12,15 @@ class Lane:
     """A sequence that equals one which waits or is being computed does not wait itself: it shares.
 
     `claimed_tokens` counts every claim's tokens, shared or not: the memory that callers hold, where
-    `queue.tokens` is the work ahead.
+    `queue.tokens` is the work ahead. `alone` makes the runs that have the machine to themselves,
+    where that is another backend.
     """
 
-    def __init__(self, backend: Backend, max_length: int, costs: CostModel) -> None:
+    def __init__(
+        self, backend: Backend, max_length: int, costs: CostModel, alone: Backend | None = None
+    ) -> None:
         self.backend = backend
+        self.alone = alone or backend
         self.costs = costs
         self.queue = LengthQueue(max_length)
         self.claimed_tokens = 0
@@ -27,6 +31,12 @@ class Lane:
     def joinable(self) -> int:
         """Entries, waiting or running, that an equal one would join."""
         return len(self._entries)
+
+    def close(self) -> None:
+        """Release the graph, or both."""
+        self.backend.close()
+        if self.alone is not self.backend:
+            self.alone.close()
 
     def add(self, entry: Entry) -> bool:
         """Queue an entry, or let an equal one serve its claims; whether it was queued."""

@@ -50,11 +50,11 @@ def load_model(bundle: Bundle, runtimes: Candidates, find_costs: FindCosts) -> E
     try:
         costs = find_costs(bundle, graph_of(bundle, chosen.runtime), backend)
     except BaseException:
-        backend.close()
+        chosen.close()
         raise
     return EncoderModel(
         name=bundle.name,
-        lane=Lane(backend, bundle.max_length, costs),
+        lane=Lane(backend, bundle.max_length, costs, chosen.alone),
         max_length=bundle.max_length,
         widths=output_widths(bundle, backend.outputs),
         vocab_size=bundle.vocab_size,
@@ -62,6 +62,16 @@ def load_model(bundle: Bundle, runtimes: Candidates, find_costs: FindCosts) -> E
         pooling=bundle.pooling,
         serving=_serving(bundle, chosen),
     )
+
+
+def memory(bundle: Bundle, runtimes: Candidates) -> int:
+    """Bytes that a bundle counts for in memory: its files, and the graph that is opened twice."""
+    try:
+        first = runtimes.candidates(bundle)[0]
+        twice = bundle.record(graph_of(bundle, first)).bytes if first.open_alone else 0
+    except BundleError:
+        twice = 0  # it is not going to be loaded
+    return bundle.size + twice
 
 
 def _serving(bundle: Bundle, chosen: Chosen) -> Serving:

@@ -35,7 +35,7 @@ def capabilities() -> frozenset[str]:
 
 
 class OpenVinoBackend:
-    """One compiled graph of as many streams as there are workers, one core each.
+    """One compiled graph of as many streams as there are workers, `threads` cores each.
 
     `hint` is the type that it may compute with, `bf16` or `f32`; inputs and outputs keep theirs.
     """
@@ -43,8 +43,9 @@ class OpenVinoBackend:
     max_segments = 0
     cost_model = CostModel
 
-    def __init__(self, graph: Path, workers: int, hint: str) -> None:
-        self._compiled = _core().compile_model(graph, DEVICE, _options(workers, hint))
+    def __init__(self, graph: Path, workers: int, hint: str, threads: int = 1) -> None:
+        options = _options(workers, hint, threads)
+        self._compiled = _core().compile_model(graph, DEVICE, options)
         _check_hint(self._compiled, hint)
         self._inputs = {item.any_name: _input_type(item) for item in self._compiled.inputs}
         self._outputs = {item.any_name: item for item in self._compiled.outputs}
@@ -86,12 +87,12 @@ def _release() -> str:
     return str(openvino.__version__).partition("-")[0]
 
 
-def _options(workers: int, hint: str) -> dict[str, Any]:
+def _options(workers: int, hint: str, threads: int) -> dict[str, Any]:
     return {
         "INFERENCE_PRECISION_HINT": hint,
         # by count, since the library sees the machine's cores and not the container's quota
         "NUM_STREAMS": workers,
-        "INFERENCE_NUM_THREADS": workers,
+        "INFERENCE_NUM_THREADS": workers * threads,
         # several processes would pin their threads to the same cores
         "ENABLE_CPU_PINNING": False,
         "CPU_RUNTIME_CACHE_CAPACITY": KERNELS_KEPT,

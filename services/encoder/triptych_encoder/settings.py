@@ -75,6 +75,13 @@ class Runtime:
         minimum=0,
         maximum=256,
     )
+    max_alone_graph_bytes: int = setting(
+        256 * groups.MEBIBYTE,
+        "Largest graph that is opened a second time, on a CPU, for several threads to share its run"
+        " while nothing else runs or waits: an idle platform answers sooner, for the memory of that"
+        " graph. 0: none is.",
+        minimum=0,
+    )
     gpu_memory_bytes: int = setting(
         0,
         "Most memory of the GPU that runs of a model may take, weights aside; 0: four fifths of"

@@ -19,7 +19,8 @@ class Admission:
     """Estimates the wait from what is in progress and from the rate of a saturated platform.
 
     `saturated` says whether requests are waiting for the encoder. The rate is measured only
-    while they are: an idle platform's says nothing about what it could do.
+    while they are: an idle platform's says nothing about what it could do. And only then is a
+    request refused for its wait: where none waits, the rate is one of another time.
     """
 
     def __init__(self, limits: Requests, saturated: Callable[[], bool]) -> None:
@@ -58,6 +59,10 @@ class Admission:
                 f"max_concurrent_requests is {limits.max_concurrent_requests}",
                 retry_after=RETRY_AFTER,
             )
+        if not self._saturated():
+            # Whoever left without an answer, idle time has passed since the last one was counted.
+            self._since = None
+            return
         wait = self.tokens / self._rate if self._rate else 0.0
         if wait > min(limits.max_queue_wait, remaining):
             raise Overloaded(f"the estimated wait is {wait:.1f} s", retry_after=wait)

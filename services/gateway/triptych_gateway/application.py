@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import grpc.aio
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 
 from triptych.v1 import (
     encoder_service_pb2,
@@ -27,6 +28,7 @@ from triptych_gateway.models.rollout import Rollout
 from triptych_gateway.models.router import Router
 from triptych_gateway.models.shadow import Shadows
 from triptych_gateway.models.watching import CatalogWatch
+from triptych_gateway.multiplexing import MultiplexedStub
 from triptych_gateway.pipeline import Pipeline
 from triptych_gateway.replicas import ReplicaSet
 from triptych_gateway.retries import RetryBudget
@@ -84,35 +86,33 @@ class GatewayApplication:
         texts = Window(calls, calls * characters, characters)
         vectors = Window(calls, calls * rows, rows)
         heavy = Window(calls, gathering.window_tokens, gathering.call_tokens)
-        tokenizer, encoder, postprocess = (
-            module.DESCRIPTOR.services_by_name[name].full_name
-            for module, name in (
-                (tokenizer_service_pb2, "TokenizerService"),
-                (encoder_service_pb2, "EncoderService"),
-                (postprocess_service_pb2, "PostprocessService"),
-            )
-        )
         return (
             self._stage(
-                "tokenizer", tokenizer, targets.tokenizer, targets.tokenizer_pods,
-                tokenizer_service_pb2_grpc.TokenizerServiceStub, texts,
+                "tokenizer", tokenizer_service_pb2.DESCRIPTOR, targets.tokenizer,
+                targets.tokenizer_pods, tokenizer_service_pb2_grpc.TokenizerServiceStub, texts,
             ),
             self._stage(
-                "encoder", encoder, targets.encoder, targets.encoder_pods,
-                encoder_service_pb2_grpc.EncoderServiceStub, heavy,
+                "encoder", encoder_service_pb2.DESCRIPTOR, targets.encoder,
+                targets.encoder_pods, encoder_service_pb2_grpc.EncoderServiceStub, heavy,
             ),
             self._stage(
-                "postprocess", postprocess, targets.postprocess, targets.postprocess_pods,
-                postprocess_service_pb2_grpc.PostprocessServiceStub, vectors,
+                "postprocess", postprocess_service_pb2.DESCRIPTOR, targets.postprocess,
+                targets.postprocess_pods, postprocess_service_pb2_grpc.PostprocessServiceStub,
+                vectors,
             ),
         )  # fmt: skip
 
     def _stage(
-        self, name: str, service: str, targets: Sequence[str], pods: Sequence[str],
+        self, name: str, contract: FileDescriptor, targets: Sequence[str], pods: Sequence[str],
         stub: StubType, window: Window,
     ) -> Stage:  # fmt: skip
-        retries, interval = self._settings.retries, self._settings.stages.resolve_interval
-        replicas = ReplicaSet(service, targets, self._open_channel, stub, interval, pods)
+        retries, stages = self._settings.retries, self._settings.stages
+        (service,) = contract.services_by_name.values()
+        if stages.streams and not pods:
+            stub = _multiplexed(service, stub)
+        replicas = ReplicaSet(
+            service.full_name, targets, self._open_channel, stub, stages.resolve_interval, pods
+        )
         self.metrics.count_replicas(name, lambda: len(replicas.serving()))
         budget = RetryBudget(retries.budget_ratio, retries.budget_reserve)
         gatherer = Gatherer(replicas, window, budget, self.metrics.stage(name))
@@ -150,3 +150,7 @@ class GatewayApplication:
     def unready(self) -> Sequence[str]:
         """Stages and models that are missing."""
         return self._pipeline.unready()
+
+
+def _multiplexed(service: ServiceDescriptor, stub: StubType) -> StubType:
+    return lambda opened: MultiplexedStub(service, stub(opened), opened)

@@ -42,6 +42,11 @@ class Stages:
     )
     encoder_pods: tuple[str, ...] = setting((), "The same for the encoders.")
     postprocess_pods: tuple[str, ...] = setting((), "The same for postprocess.")
+    streams: bool = setting(
+        True,
+        "Whether calls of a replica share a stream. Calls of a stage with counted pods never do:"
+        " what balances them there takes a stream for one call.",
+    )
     resolve_interval: float = setting(
         5.0, "Seconds between look-ups of the names.", minimum=0.1, maximum=300
     )

@@ -20,9 +20,10 @@ from triptych_servicekit.registry import LiveRegistry
 
 
 class PostprocessApplication:
-    """See servicekit's Application."""
+    """See servicekit's MultiplexedApplication."""
 
     name = "postprocess"
+    multiplexed = True
 
     def __init__(self, settings: PostprocessSettings) -> None:
         computing, models = settings.computing, settings.models

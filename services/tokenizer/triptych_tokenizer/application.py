@@ -20,9 +20,10 @@ from triptych_tokenizer.workers import Workers
 
 
 class TokenizerApplication:
-    """See servicekit's Application."""
+    """See servicekit's MultiplexedApplication."""
 
     name = "tokenizer"
+    multiplexed = True
 
     def __init__(self, settings: TokenizerSettings) -> None:
         tokenizing = settings.tokenizing

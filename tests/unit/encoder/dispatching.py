@@ -29,15 +29,16 @@ async def dispatching(
     workers: int = 2,
     budget: int = 64,
     metrics: EncoderMetrics | None = None,
+    alone: ArithmeticBackend | None = None,
 ) -> AsyncIterator[tuple[Dispatcher, Lane]]:
     dispatcher = Dispatcher(Batcher(budget), workers, metrics or EncoderMetrics())
-    lane = Lane(backend, 64, COSTS)
+    lane = Lane(backend, 64, COSTS, alone)
     dispatcher.add(lane)
     dispatcher.start()
     try:
         yield dispatcher, lane
     finally:
-        backend.close()
+        lane.close()
         await dispatcher.stop()
 
 

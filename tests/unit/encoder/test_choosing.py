@@ -140,7 +140,7 @@ def test_logits_may_be_off_by_what_a_vector_at_the_floor_is(
 
 
 def test_the_bundle_states_the_floors_where_it_was_measured(bundle: Bundle) -> None:
-    assert floor_of(bundle, BF16) == FLOORS[BF16]
+    assert floor_of(replace(bundle, precisions={}), BF16) == FLOORS[BF16]
     assert floor_of(bundle, FP32).golden == bundle.golden.min_cosine
     measured = replace(bundle, precisions={BF16: RECORD, INT8: RECORD})
     for precision in (BF16, INT8):
@@ -158,7 +158,7 @@ def test_batch_mates_of_int8_may_do_what_they_do_in_bf16(bundle: Bundle) -> None
 
 def test_int8_needs_a_record(bundle: Bundle, golden: GoldenVectors) -> None:
     with pytest.raises(BundleError, match="precisions: does not say how close int8 comes"):
-        chosen(bundle, golden, runtime(arithmetic(), INT8))
+        chosen(replace(bundle, precisions={}), golden, runtime(arithmetic(), INT8))
 
 
 def test_of_a_measured_precision_the_measured_output_is_held_and_no_other(
@@ -171,3 +171,24 @@ def test_of_a_measured_precision_the_measured_output_is_held_and_no_other(
     assert chosen(measured, other, served).runtime is served
     with pytest.raises(BundleError, match=r"pooled\.mean of text \d+ comes out"):
         chosen(measured, golden, runtime(Bent(1.0), INT8))
+
+
+def test_a_graph_is_opened_again_for_runs_that_are_alone(
+    bundle: Bundle, golden: GoldenVectors
+) -> None:
+    backend, alone = arithmetic(), arithmetic()
+    both = replace(runtime(backend), open_alone=lambda _: alone)
+    found = chosen(bundle, golden, both)
+    assert (found.backend, found.alone) == (backend, alone)
+    assert alone.shapes, "it was not held against the golden texts"
+    assert chosen(bundle, golden, runtime(backend)).alone is None
+
+
+def test_one_that_is_wrong_alone_is_not_used_there(
+    bundle: Bundle, golden: GoldenVectors, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = replace(runtime(arithmetic()), open_alone=lambda _: Bent(1.0))
+    with caplog.at_level(logging.WARNING):
+        found = chosen(bundle, golden, both)
+    assert found.alone is None
+    assert "at cosine" in caplog.records[0].__dict__["reason"]

@@ -153,3 +153,57 @@ async def test_a_model_can_be_removed_from_a_dispatcher_that_has_stopped() -> No
         await asyncio.sleep(0.01)
         await dispatcher.stop()
         await asyncio.wait_for(removing, 1)
+
+
+async def test_what_is_alone_is_run_by_the_backend_for_that() -> None:
+    beside, alone = GatedBackend(), GatedBackend()
+    alone.gate.set()
+    async with dispatching(beside, alone=alone) as (dispatcher, lane):
+        work = submit(dispatcher, lane, submission([[1, 2], [3]]))
+        await work.done
+        assert (alone.shapes, beside.shapes) == ([(2, 2)], [])
+        beside.gate.set()
+
+
+async def test_with_others_running_or_waiting_a_worker_keeps_to_its_core() -> None:
+    beside, alone = GatedBackend(), GatedBackend()
+    async with dispatching(beside, alone=alone) as (dispatcher, lane):
+        first = submit(dispatcher, lane, submission([[1]]))
+        await taken(lane)  # alone, and held
+        second = submit(dispatcher, lane, submission([[2]]))
+        await taken(lane)
+        beside.gate.set()
+        await second.done
+        alone.gate.set()
+        await first.done
+        assert (len(alone.shapes), len(beside.shapes)) == (1, 1)
+        # more than a share for each of two workers: the first leaves some behind
+        many = submit(dispatcher, lane, submission([[number] * 8 for number in range(1, 9)]))
+        await many.done
+    assert len(alone.shapes) == 1
+
+
+async def test_a_lane_of_another_that_waits_counts_too() -> None:
+    beside, alone = ArithmeticBackend(HIDDEN_SIZE), ArithmeticBackend(HIDDEN_SIZE)
+    async with dispatching(beside, workers=1, alone=alone) as (dispatcher, lane):
+        other = Lane(ArithmeticBackend(HIDDEN_SIZE), 64, COSTS)
+        dispatcher.add(other)
+        works = [
+            submit(dispatcher, lane, submission([[1]])),
+            submit(dispatcher, other, submission([[2]])),
+        ]
+        await asyncio.gather(*(work.done for work in works))
+    assert (alone.shapes, beside.shapes) == ([], [(1, 1)])
+
+
+async def test_of_a_batch_that_fails_alone_each_entry_is_run_beside() -> None:
+    class Failing(ArithmeticBackend):
+        def run(self, batch: RaggedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
+            raise RuntimeError("no")
+
+    beside = ArithmeticBackend(HIDDEN_SIZE)
+    async with dispatching(beside, alone=Failing(HIDDEN_SIZE)) as (dispatcher, lane):
+        work = submit(dispatcher, lane, submission([[1], [2]]))
+        await work.done
+    assert work.results[0][:, 0].tolist() == [1, 2]
+    assert beside.shapes == [(1, 1), (1, 1)]

@@ -4,16 +4,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from triptych_bundles import Bundle, BundleError, Repository
+from triptych_encoder.backend import RaggedBatch
+from triptych_encoder.model import memory
 from triptych_encoder.runtimes import AUTO, BF16, FP32, INT8, REFERENCE, Machine, Runtimes
 from triptych_encoder.settings import EncoderSettings
 from triptych_servicekit.settings import SettingsError, load
 
-BARE = Machine(openvino=False, bf16=False)
-OLD = Machine(openvino=True, bf16=False)
-NEW = Machine(openvino=True, bf16=True)
+BARE = Machine(openvino=False, bf16=False, vnni=True)
+OLDEST = Machine(openvino=True, bf16=False, vnni=False)
+OLD = Machine(openvino=True, bf16=False, vnni=True)
+NEW = Machine(openvino=True, bf16=True, vnni=True)
 ONNX, OPENVINO = "onnxruntime", "openvino"
 DYNAMIC: Mapping[str, str] = {"cpu-fp32": "model.onnx", "cpu-int8": "int8.onnx"}
 STATIC = {**DYNAMIC, "cpu-int8-static": "static.onnx"}
@@ -83,6 +87,7 @@ def test_auto_never_takes_int8(bundle: Bundle) -> None:
         (NEW, STATIC, (OPENVINO, INT8, "cpu-int8-static")),
         (OLD, STATIC, (OPENVINO, INT8, "cpu-int8-static")),
         (BARE, STATIC, (ONNX, INT8, "cpu-int8")),
+        (OLDEST, STATIC, (ONNX, INT8, "cpu-int8")),
         (NEW, DYNAMIC, (ONNX, INT8, "cpu-int8")),
     ],
 )
@@ -92,7 +97,7 @@ def test_int8_takes_the_graph_that_suits_what_is_installed(
     assert found(INT8, machine, replace(bundle, graphs=graphs)) == [expected]
 
 
-@pytest.mark.parametrize("machine", [OLD, Machine.here()])
+@pytest.mark.parametrize("machine", [OLD, replace(Machine.here(), vnni=True)])
 def test_what_int8_leaves_is_in_bf16_where_the_processor_has_it(
     machine: Machine, bundle: Bundle
 ) -> None:
@@ -112,3 +117,38 @@ def test_this_machine_is_told_as_it_is() -> None:
     machine = Machine.here()
     assert machine.openvino, "the development environment has the extra"
     assert machine.bf16 == ("avx512_bf16" in flags or "amx_bf16" in flags)
+    assert machine.vnni == ("_vnni" in flags or "amx_int8" in flags)
+
+
+def test_a_small_graph_is_opened_twice_where_there_are_cores(bundle: Bundle) -> None:
+    size = bundle.record("model.onnx").bytes
+
+    def opens_alone(workers: int, limit: int) -> bool:
+        (runtime,) = Runtimes(FP32, workers, BARE, limit).candidates(bundle)
+        return runtime.open_alone is not None
+
+    assert opens_alone(2, size)
+    assert not opens_alone(2, size - 1)
+    assert not opens_alone(2, 0)
+    assert not opens_alone(1, size)
+
+
+def test_what_is_opened_twice_counts_twice(bundle: Bundle) -> None:
+    size = bundle.record("model.onnx").bytes
+    assert memory(bundle, Runtimes(FP32, 2, BARE, size)) == bundle.size + size
+    assert memory(bundle, Runtimes(FP32, 2, BARE)) == bundle.size
+    assert memory(bundle, Runtimes(INT8, 2, BARE, size)) == bundle.size, "it has no such graph"
+
+
+def test_several_threads_give_the_numbers_of_one(bundle: Bundle) -> None:
+    (runtime,) = Runtimes(FP32, 2, BARE, bundle.size).candidates(bundle)
+    assert runtime.open_alone is not None
+    graph = bundle.file("model.onnx")
+    one, several = runtime.open(graph), runtime.open_alone(graph)
+    rng = np.random.default_rng(0)
+    lengths = (3, 12, 51, 256)
+    sequences = [rng.integers(1, bundle.vocab_size, length, np.int32) for length in lengths]
+    for batch in (sequences[1:2], sequences[3:], sequences):
+        given = RaggedBatch.of(batch)
+        expected, found = (backend.run(given, ["pooled.mean"])[0] for backend in (one, several))
+        np.testing.assert_allclose(found, expected, atol=1e-6)

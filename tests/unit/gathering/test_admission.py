@@ -76,6 +76,34 @@ def test_an_idle_platform_measures_nothing() -> None:
         pass
 
 
+def test_the_time_between_two_loads_is_not_measured() -> None:
+    waiting = [True]
+    admission = Admission(Requests(max_queue_wait=2), lambda: waiting[0])
+    with admission.admit(100, later()):
+        pass  # a measurement begins; everybody else leaves without an answer
+    waiting[0] = False
+    time.sleep(0.6)
+    with admission.admit(100, later()):
+        waiting[0] = True
+    with admission.admit(3000, later()), admission.admit(1, later()):
+        pass
+
+
+def test_a_rate_of_another_time_refuses_nobody_while_nothing_waits() -> None:
+    waiting = [True]
+    admission = Admission(Requests(max_queue_wait=0.01), lambda: waiting[0])
+    end = time.monotonic() + 0.6
+    while time.monotonic() < end:
+        with admission.admit(1, later()):
+            time.sleep(0.05)
+    with admission.admit(1000, later()):
+        with pytest.raises(Overloaded, match="estimated wait"):
+            admission.admit(1, later()).__enter__()
+        waiting[0] = False
+        with admission.admit(1, later()):
+            pass
+
+
 def test_tokens_are_estimated_within_the_models_maximum() -> None:
     assert estimate_tokens(["x" * 30, Pair("x" * 15, "x" * 15), TokenIds([1, 2])], 256) == 28
     assert estimate_tokens(["x" * 65_536], 256) == 256

@@ -1,5 +1,6 @@
 """What every stage call does: say who calls, wait no longer than they do, divide the answer."""
 
+import copy
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -33,13 +34,18 @@ async def invoke(method: Any, request: Any, entries: Entries) -> Any:
         if failure.code() in CUT_OFF:
             raise Unavailable("the stage went away") from None
         raise _in_the_clients_words(from_rpc_error(failure)) from None
+    except TriptychError as error:  # a call on a stream
+        raise _in_the_clients_words(error) from None
 
 
 def _in_the_clients_words(error: TriptychError) -> TriptychError:
-    """A stage names its own `options.<name>`; to the gateway's clients the option is `<name>`."""
+    """A stage names its own `options.<name>`; to the gateway's clients the option is `<name>`.
+
+    Another error than the one given, which holds the frames that it came through.
+    """
     field = (error.field or "").removeprefix("options.")
     if not field or field == error.field:
-        return error
+        return copy.copy(error)
     message = error.message.replace(error.field or "", field)
     return type(error)(message, reason=error.reason, field=field, retry_after=error.retry_after)
 
