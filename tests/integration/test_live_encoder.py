@@ -29,8 +29,6 @@ from triptych_servicekit.tensors import FLOATS, from_tensor, to_tensor
 IDS = [2, 5, 6, 7, 3]
 LETTERS = np.arange(4, 44)
 SEEDS = itertools.count()
-# a graph is in memory once: a bundle counts what its files have
-ONCE = {"TRIPTYCH_RUNTIME_MAX_ALONE_GRAPH_BYTES": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +95,7 @@ async def under_load(live: Live, **model: str) -> AsyncIterator[list[str]]:
 
 
 async def test_a_model_appears_in_an_empty_repository(workshop: Workshop) -> None:
-    async with encoder(workshop, **ONCE) as live:
+    async with encoder(workshop) as live:
         assert not await live.ready()
         assert isinstance(await refusal(encode(live)), NotFound)
         first = workshop.install(version="9")
@@ -219,8 +217,7 @@ async def test_a_graph_that_cannot_be_opened_is_refused_by_its_file_name(
 async def test_evicted_models_come_back_on_demand_under_load(workshop: Workshop) -> None:
     a, b = workshop.install("a"), workshop.install("b", seed=8)
     budget = str(max(a.size, b.size) + 1)
-    limits = {"TRIPTYCH_MODELS_MEMORY_BUDGET_BYTES": budget, **ONCE}
-    async with encoder(workshop, **limits) as live:
+    async with encoder(workshop, TRIPTYCH_MODELS_MEMORY_BUDGET_BYTES=budget) as live:
         assert await live.metric("triptych_encoder_models_loaded") == 1
         expected = {bundle.name: rows(await encode(live, name=bundle.name)) for bundle in (a, b)}
         for _ in range(3):

@@ -15,7 +15,7 @@ from triptych_encoder.batcher import Batcher
 from triptych_encoder.costing import Costing
 from triptych_encoder.devices import Device, device_of
 from triptych_encoder.dispatcher import Dispatcher
-from triptych_encoder.model import EncoderModel, load_model, memory
+from triptych_encoder.model import EncoderModel, load_model
 from triptych_encoder.runtime_metrics import RuntimeMetrics
 from triptych_encoder.servicer import EncoderServicer
 from triptych_encoder.settings import EncoderSettings
@@ -52,7 +52,6 @@ class EncoderApplication:
             ModelMetrics(self.metrics),
             serve=self._serve,
             release=self._release,
-            size=partial(memory, runtimes=self._device),
         )
         self.bundles = LiveRepository(settings.models, [self._models])
         self.admin = settings.admin

@@ -31,9 +31,11 @@ class Chosen:
 
     def close(self) -> None:
         """Release what was opened."""
-        self.backend.close()
-        if self.alone:
-            self.alone.close()
+        try:
+            self.backend.close()
+        finally:
+            if self.alone:
+                self.alone.close()
 
 
 def choose(bundle: Bundle, golden: GoldenVectors, candidates: Sequence[Runtime]) -> Chosen:

@@ -55,7 +55,9 @@ def device_of(settings: EncoderSettings) -> Device:
     """The device of a process; of a GPU nothing is loaded yet but the library's module."""
     runtime = settings.runtime
     if runtime.device != CUDA:
-        return Cpu(runtime.precision, runtime.workers, runtime.max_alone_graph_bytes)
+        # memory that is rationed is for other models
+        twice = 0 if settings.models.memory_budget_bytes else runtime.max_alone_graph_bytes
+        return Cpu(runtime.precision, runtime.workers, twice)
     # the library is told things at its import that it need not know on a CPU
     from triptych_encoder.gpu.device import Gpu
 

@@ -9,9 +9,6 @@ A batch that has the machine to itself, since nothing else runs or waits, is run
 
 import asyncio
 import logging
-import os
-import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -25,6 +22,7 @@ from triptych_encoder.batcher import Batcher
 from triptych_encoder.entry import Claim, Entry
 from triptych_encoder.lane import Lane
 from triptych_encoder.telemetry import EncoderMetrics
+from triptych_encoder.threads import give_way
 from triptych_servicekit.errors import DeadlineExceeded, Internal, TriptychError
 
 __all__ = ["Dispatcher", "Lane"]
@@ -37,8 +35,8 @@ UNRUN: Final = "the encoder could not run this item"
 class Dispatcher:
     """Runs what is submitted, on `workers` threads of this `niceness`.
 
-    Each of `observers` is told of every finished run: the batch, when it began on the monotonic
-    clock, and its seconds.
+    Each of `observers` is told of every finished run of a worker on its core: the batch, when it
+    began on the monotonic clock, and its seconds.
     """
 
     def __init__(
@@ -52,7 +50,7 @@ class Dispatcher:
         self._batcher = batcher
         self._workers = workers
         self._metrics = metrics
-        self._observers = (metrics.observe_batch, *observers)
+        self._observers = observers
         self._lanes: list[Lane] = []
         self._arrived = asyncio.Event()
         self._threads = ThreadPoolExecutor(workers, "encode", give_way, (niceness,))
@@ -171,16 +169,20 @@ class Dispatcher:
             batch.write(arrays)  # the rows of who claimed meanwhile
         except Exception as error:
             logger.exception("a run failed", extra={"batch_id": batch.batch_id})
-            await self._run_alone(lane, batch, error)
+            await self._run_singly(lane, batch, backend, error)
             return
         batch.settle(started, ended)
         self._release(lane, batch)
-        for observe in self._observers:
-            observe(batch, started, ended - started)
+        self._metrics.observe_batch(batch, started, ended - started)
+        if backend is lane.backend:
+            for observe in self._observers:
+                observe(batch, started, ended - started)
 
-    async def _run_alone(self, lane: Lane, batch: Batch, error: Exception) -> None:
+    async def _run_singly(
+        self, lane: Lane, batch: Batch, backend: Backend, error: Exception
+    ) -> None:
         """Run a failed batch entry by entry, so that only the one to blame fails."""
-        if len(batch.entries) > 1:
+        if len(batch.entries) > 1 or backend is not lane.backend:
             for entry in batch.entries:
                 await self._run(lane, Batch([entry], lane.costs), lane.backend)
             return
@@ -193,9 +195,3 @@ class Dispatcher:
     def _release(lane: Lane, batch: Batch) -> None:
         for entry in batch.entries:
             lane.release(entry)
-
-
-def give_way(niceness: int) -> None:
-    """Let other threads go before the calling one. Only Linux has a niceness for each thread."""
-    if niceness and sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

@@ -34,9 +34,11 @@ class Lane:
 
     def close(self) -> None:
         """Release the graph, or both."""
-        self.backend.close()
-        if self.alone is not self.backend:
-            self.alone.close()
+        try:
+            self.backend.close()
+        finally:
+            if self.alone is not self.backend:
+                self.alone.close()
 
     def add(self, entry: Entry) -> bool:
         """Queue an entry, or let an equal one serve its claims; whether it was queued."""

@@ -64,16 +64,6 @@ def load_model(bundle: Bundle, runtimes: Candidates, find_costs: FindCosts) -> E
     )
 
 
-def memory(bundle: Bundle, runtimes: Candidates) -> int:
-    """Bytes that a bundle counts for in memory: its files, and the graph that is opened twice."""
-    try:
-        first = runtimes.candidates(bundle)[0]
-        twice = bundle.record(graph_of(bundle, first)).bytes if first.open_alone else 0
-    except BundleError:
-        twice = 0  # it is not going to be loaded
-    return bundle.size + twice
-
-
 def _serving(bundle: Bundle, chosen: Chosen) -> Serving:
     runtime = chosen.runtime
     return Serving(bundle.identity, runtime.engine, runtime.precision, chosen.speedup)

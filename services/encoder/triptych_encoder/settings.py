@@ -79,7 +79,7 @@ class Runtime:
         256 * groups.MEBIBYTE,
         "Largest graph that is opened a second time, on a CPU, for several threads to share its run"
         " while nothing else runs or waits: an idle platform answers sooner, for the memory of that"
-        " graph. 0: none is.",
+        " graph. 0: none is, nor with a memory budget.",
         minimum=0,
     )
     gpu_memory_bytes: int = setting(

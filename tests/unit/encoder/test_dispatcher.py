@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from tests.unit.encoder.dispatching import COSTS, HIDDEN_SIZE, dispatching, submission, submit
 from triptych_encoder.arithmetic_backend import ArithmeticBackend
 from triptych_encoder.backend import HIDDEN, RaggedBatch
-from triptych_encoder.dispatcher import Lane
+from triptych_encoder.batch import Batch
+from triptych_encoder.batcher import Batcher
+from triptych_encoder.dispatcher import Dispatcher, Lane
+from triptych_encoder.telemetry import EncoderMetrics
 from triptych_servicekit.errors import DeadlineExceeded, Internal
 
 
@@ -196,14 +199,32 @@ async def test_a_lane_of_another_that_waits_counts_too() -> None:
     assert (alone.shapes, beside.shapes) == ([], [(1, 1)])
 
 
-async def test_of_a_batch_that_fails_alone_each_entry_is_run_beside() -> None:
+@pytest.mark.parametrize("count", [1, 2])
+async def test_what_fails_alone_is_run_by_the_other_backend(count: int) -> None:
     class Failing(ArithmeticBackend):
         def run(self, batch: RaggedBatch, outputs: Sequence[str]) -> list[NDArray[Any]]:
             raise RuntimeError("no")
 
     beside = ArithmeticBackend(HIDDEN_SIZE)
+    sequences = [[number] for number in range(1, 1 + count)]
     async with dispatching(beside, alone=Failing(HIDDEN_SIZE)) as (dispatcher, lane):
-        work = submit(dispatcher, lane, submission([[1], [2]]))
+        work = submit(dispatcher, lane, submission(sequences))
         await work.done
-    assert work.results[0][:, 0].tolist() == [1, 2]
-    assert beside.shapes == [(1, 1), (1, 1)]
+    assert work.results[0][:, 0].tolist() == [number for (number,) in sequences]
+    assert beside.shapes == [(1, 1)] * count
+
+
+async def test_a_run_alone_says_nothing_of_a_workers_speed() -> None:
+    backend, alone = ArithmeticBackend(HIDDEN_SIZE), ArithmeticBackend(HIDDEN_SIZE)
+    seen: list[Batch] = []
+    observers = [lambda batch, started, seconds: seen.append(batch)]
+    metrics = EncoderMetrics()
+    dispatcher = Dispatcher(Batcher(64), 1, metrics, observers)
+    for lane in (Lane(backend, 64, COSTS, alone), Lane(backend, 64, COSTS)):
+        dispatcher.add(lane)
+        dispatcher.start()
+        await submit(dispatcher, lane, submission([[1]])).done
+        await dispatcher.stop()
+        dispatcher = Dispatcher(Batcher(64), 1, metrics, observers)
+    assert len(seen) == 1
+    assert metrics.registry.get_sample_value("triptych_encoder_sequences_total") == 2

@@ -9,7 +9,7 @@ import pytest
 
 from triptych_bundles import Bundle, BundleError, Repository
 from triptych_encoder.backend import RaggedBatch
-from triptych_encoder.model import memory
+from triptych_encoder.devices import device_of
 from triptych_encoder.runtimes import AUTO, BF16, FP32, INT8, REFERENCE, Machine, Runtimes
 from triptych_encoder.settings import EncoderSettings
 from triptych_servicekit.settings import SettingsError, load
@@ -133,11 +133,13 @@ def test_a_small_graph_is_opened_twice_where_there_are_cores(bundle: Bundle) -> 
     assert not opens_alone(1, size)
 
 
-def test_what_is_opened_twice_counts_twice(bundle: Bundle) -> None:
-    size = bundle.record("model.onnx").bytes
-    assert memory(bundle, Runtimes(FP32, 2, BARE, size)) == bundle.size + size
-    assert memory(bundle, Runtimes(FP32, 2, BARE)) == bundle.size
-    assert memory(bundle, Runtimes(INT8, 2, BARE, size)) == bundle.size, "it has no such graph"
+def test_nothing_is_opened_twice_where_memory_is_rationed(bundle: Bundle) -> None:
+    def opens_alone(**environment: str) -> bool:
+        cpu = device_of(load(EncoderSettings, {"TRIPTYCH_RUNTIME_WORKERS": "2", **environment}))
+        return cpu.candidates(bundle)[0].open_alone is not None
+
+    assert opens_alone()
+    assert not opens_alone(TRIPTYCH_MODELS_MEMORY_BUDGET_BYTES=str(10 * bundle.size))
 
 
 def test_several_threads_give_the_numbers_of_one(bundle: Bundle) -> None:
