@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+import uvloop
 
 from tests.integration.test_serving import SERVICE, Application, doing, settings_with
 from triptych.v1 import multiplex_service_pb2 as multiplex_pb
@@ -28,6 +29,7 @@ from triptych_servicekit.errors import (
     Unavailable,
     Unimplemented,
 )
+from triptych_servicekit.multiplexing import OFFERED
 from triptych_servicekit.server import Server, running
 from triptych_servicekit.status import from_status
 
@@ -56,6 +58,8 @@ class Servicer(rpc.TokenizerServiceServicer):
             raise RuntimeError("secret")
         if what == "refuse":
             raise InvalidArgument("options.stride is wrong", field="options.stride")
+        if what == "none":
+            return None  # type: ignore[return-value]
         if what.startswith("bytes "):
             return answer("x" * int(what.removeprefix("bytes ")))
         try:
@@ -245,8 +249,36 @@ async def test_the_server_keeps_the_deadline_of_a_client_that_does_not() -> None
         )
         request.timeout.FromMilliseconds(100)
         await stream.write(request)
-        await until(lambda: application.servicer.cancelled == 1)
+        response = await asyncio.wait_for(stream.read(), 5)
+        assert isinstance(from_status(response.status), DeadlineExceeded)
+        assert application.servicer.cancelled == 1
         stream.cancel()
+
+
+def test_a_call_that_is_late_already_leaves_nothing_behind_on_the_services_loop() -> None:
+    async def calls() -> list[type[TriptychError]]:
+        async with served(StreamApplication()) as (_, channel):
+            stream: Any = multiplex_rpc.MultiplexServiceStub(channel).Multiplex()
+            found = []
+            for nanos in (0, 400_000, 400_000):  # under a millisecond is at once to uvloop
+                request = multiplex_pb.MultiplexRequest(
+                    call_id=1, method=TOKENIZE, message=doing("5").SerializeToString()
+                )
+                request.timeout.nanos = nanos
+                await stream.write(request)
+                response = await asyncio.wait_for(stream.read(), 5)
+                found.append(type(from_status(response.status)))
+            stream.cancel()
+            return found
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(calls()) == [DeadlineExceeded] * 3
+
+
+async def test_a_response_that_is_none_is_an_error_at_once() -> None:
+    async with served(StreamApplication()) as (_, channel):
+        failed = await asyncio.wait_for(failure(stub_of(channel), "none"), 5)
+        assert isinstance(failed, Internal)
 
 
 async def test_who_leaves_takes_only_its_own_call_along() -> None:
@@ -299,11 +331,56 @@ async def test_a_response_over_the_limit_ends_its_call_only() -> None:
         assert await waiting == "0.2"
 
 
+async def test_limits_that_differ_cost_no_other_call_its_answer() -> None:
+    bounds = {"TRIPTYCH_LIMITS_MAX_MESSAGE_BYTES": str(64 * 1024)}
+    async with served(StreamApplication(), **bounds) as (_, channel):
+        counting: Any = CountingChannel(channel)
+        stub = stub_of(counting)
+        waiting = [asyncio.ensure_future(tokenize(stub, "0.3")) for _ in range(3)]
+        large = doing("0." + "0" * 100_000)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Tokenize(large, timeout=5)
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED  # as it does alone
+        assert await asyncio.gather(*waiting) == ["0.3"] * 3
+        assert await tokenize(stub, "0") == "0"
+        assert counting.streams == 1  # until it is asked again, calls go alone
+
+
+async def test_who_gives_up_before_it_is_sent_is_not_sent() -> None:
+    class Blocked(multiplex_rpc.MultiplexServiceServicer):
+        """Reads nothing until it is told to."""
+
+        reads = asyncio.Event()
+        begun = 0
+
+        async def Multiplex(self, requests: Any, context: Any) -> None:  # type: ignore[override]  # noqa: N802
+            await context.send_initial_metadata(((OFFERED, "5"),))
+            await self.reads.wait()
+            while (request := await context.read()) is not grpc.aio.EOF:
+                self.begun += bool(request.method)
+
+    blocked = Blocked()
+
+    class BlockedApplication(StreamApplication):
+        def register(self, server: grpc.aio.Server) -> Sequence[str]:
+            multiplex_rpc.add_MultiplexServiceServicer_to_server(blocked, server)
+            return super().register(server)
+
+    async with served(BlockedApplication(multiplexed=False)) as (_, channel):
+        stub = stub_of(channel)
+        large = "0." + "0" * 500_000
+        late = await asyncio.gather(*(failure(stub, large, timeout=0.5) for _ in range(40)))
+        assert {type(error) for error in late} == {DeadlineExceeded}
+        blocked.reads.set()
+        await asyncio.sleep(0.5)
+        assert blocked.begun < 20  # what the connection itself holds
+
+
 async def test_a_large_request_goes_alone() -> None:
     async with served(StreamApplication()) as (_, channel):
         counting: Any = CountingChannel(channel)
-        stub = stub_of(counting, max_message_bytes=100)
-        large = "0." + "0" * 200
+        stub = stub_of(counting, max_message_bytes=200)
+        large = "0." + "0" * 300
         assert await tokenize(stub, large) == large
         assert counting.streams == 0
 
@@ -331,9 +408,9 @@ async def test_streams_are_renewed_and_each_finishes_its_calls() -> None:
 
 
 async def test_no_call_is_lost_when_connections_reach_their_age() -> None:
-    age = {"TRIPTYCH_LIFECYCLE_MAX_CONNECTION_AGE": "1", "TRIPTYCH_LIFECYCLE_GRACE": "1"}
+    age = {"TRIPTYCH_LIFECYCLE_MAX_CONNECTION_AGE": "1", "TRIPTYCH_LIFECYCLE_GRACE": "0.4"}
     async with served(StreamApplication(), **age) as (_, channel):
-        stub = stub_of(channel, stream_seconds=0.25)
+        stub = stub_of(channel)
         loop = asyncio.get_running_loop()
         end = loop.time() + 4
         answered = itertools.count()
@@ -375,3 +452,23 @@ async def test_what_breaks_a_stream_fails_its_calls_at_once_and_the_next_one_wor
         async with served(StreamApplication(), **port):
             await asyncio.wait_for(channel.channel_ready(), 5)
             assert await tokenize(stub, "0") == "0"
+
+
+class Silent(multiplex_rpc.MultiplexServiceServicer):
+    """Accepts streams and never says what ours says."""
+
+    async def Multiplex(self, requests: Any, context: Any) -> None:  # type: ignore[override]  # noqa: N802
+        await context.send_initial_metadata(())
+        await asyncio.Event().wait()
+
+
+async def test_a_stream_that_is_none_of_ours_is_given_up() -> None:
+    class SilentApplication(StreamApplication):
+        def register(self, server: grpc.aio.Server) -> Sequence[str]:
+            multiplex_rpc.add_MultiplexServiceServicer_to_server(Silent(), server)
+            return super().register(server)
+
+    application = SilentApplication(multiplexed=False)
+    async with served(application) as (_, channel):
+        stub = stub_of(channel)
+        assert await asyncio.gather(*(tokenize(stub, "0") for _ in range(3))) == ["0"] * 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,17 +15,29 @@ import grpc.aio
 
 from triptych.v1 import multiplex_service_pb2 as pb
 from triptych.v1 import multiplex_service_pb2_grpc as rpc
-from triptych_servicekit.errors import Overloaded, TriptychError, Unimplemented
+from triptych_servicekit.errors import (
+    DeadlineExceeded,
+    Internal,
+    Overloaded,
+    TriptychError,
+    Unimplemented,
+)
 from triptych_servicekit.guard import CallGuard, Method, identify
 from triptych_servicekit.status import to_status
 
+logger = logging.getLogger(__name__)
+
 SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["MultiplexService"].full_name
-# Metadata with which a server accepts a stream: what is refused comes without it.
+# Metadata with which a server accepts a stream: what is refused comes without it. Its value is the
+# age in seconds at which the stream should be replaced.
 OFFERED: Final = "triptych-multiplex"
 # Answers that wait for a client that does not read them; until it does, none of its calls begins.
 MAX_WAITING_ANSWERS: Final = 256
-# What a MultiplexResponse has besides its message, at most: three tags, two lengths, an id.
-ENVELOPE_BYTES: Final = 32
+# What an envelope has besides a message and a method's name, at most: tags, lengths, id, timeout.
+ENVELOPE_BYTES: Final = 64
+# A server cuts a connection's streams off when it has been over its age for the grace. Of that a
+# stream may spend this share being young enough for calls; the rest is for their answers.
+STREAM_SHARE: Final = 0.25
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -73,15 +86,21 @@ class MultiplexedCall:
 class MultiplexServicer(rpc.MultiplexServiceServicer):
     """Serves MultiplexService: `methods` by their full names, each call within `guard`.
 
-    A response of more than `max_message_bytes` ends its call, not the stream.
+    A response of more than `max_message_bytes` ends its call, not the stream. `grace` is how many
+    seconds a stream lives on when its connection has reached its age.
     """
 
     def __init__(
-        self, methods: Mapping[str, StreamMethod], guard: CallGuard, max_message_bytes: int
+        self,
+        methods: Mapping[str, StreamMethod],
+        guard: CallGuard,
+        max_message_bytes: int,
+        grace: float,
     ) -> None:
         self._methods = methods
         self._guard = guard
         self._max_content_bytes = max_message_bytes - ENVELOPE_BYTES
+        self._accepted = ((OFFERED, f"{grace * STREAM_SHARE:.3f}"),)
 
     async def Multiplex(  # type: ignore[override]  # noqa: N802 (of the ways to serve a stream)
         self,
@@ -89,6 +108,7 @@ class MultiplexServicer(rpc.MultiplexServiceServicer):
         context: Context,
     ) -> None:
         """One client's stream."""
+        await context.send_initial_metadata(self._accepted)
         await _Stream(self.answer, context).serve()
 
     async def answer(
@@ -97,7 +117,14 @@ class MultiplexServicer(rpc.MultiplexServiceServicer):
         """What one call comes to."""
         identify()
         response = pb.MultiplexResponse(call_id=request.call_id)
-        outcome = await self._run(request, call)
+        try:
+            async with asyncio.timeout(call.time_remaining()):
+                outcome = await self._run(request, call)
+        except TimeoutError:
+            outcome = DeadlineExceeded("the call's time is over")
+        except Exception:
+            logger.exception("%s failed", request.method)
+            outcome = Internal("internal error")
         if isinstance(outcome, TriptychError):
             response.status.CopyFrom(to_status(outcome))
         else:
@@ -137,13 +164,13 @@ class _Stream:
 
     async def serve(self) -> None:
         """Take calls until the client ends its half, then finish those in progress."""
-        await self._context.send_initial_metadata(((OFFERED, "1"),))
         try:
             while (request := await self._context.read()) is not grpc.aio.EOF:
                 await self._take(request)
                 while len(self._answers) >= MAX_WAITING_ANSWERS:
                     self._room.clear()
                     await self._room.wait()
+                del request  # or the last one is kept for as long as nothing comes
             await asyncio.gather(*self._tasks, return_exceptions=True)
         finally:
             for task in self._tasks:
@@ -161,32 +188,26 @@ class _Stream:
             running.cancel()
 
     def _start(self, request: pb.MultiplexRequest) -> None:
-        call = MultiplexedCall(None)
-        timer = None
+        number, deadline = request.call_id, None
         if request.HasField("timeout"):
             seconds = request.timeout.seconds + request.timeout.nanos * 1e-9
-            call = MultiplexedCall(time.monotonic() + seconds)
-            timer = asyncio.get_running_loop().call_later(seconds, self._cancel, request.call_id)
-        task = asyncio.create_task(self._run(request, call, timer))
-        self._running[request.call_id] = task
+            deadline = time.monotonic() + seconds
+        task = asyncio.create_task(self._run(request, MultiplexedCall(deadline)))
+        self._running[number] = task
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda ended: self._ended(number, ended))
 
-    def _cancel(self, number: int) -> None:
-        if running := self._running.get(number):
-            running.cancel()
+    def _ended(self, number: int, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._running.get(number) is task:  # cancelled, perhaps before it began
+            del self._running[number]
 
-    async def _run(
-        self, request: pb.MultiplexRequest, call: MultiplexedCall, timer: asyncio.TimerHandle | None
-    ) -> None:
-        try:
-            response = await self._answer(request, call)
-        finally:
-            # From here on nothing cancels it: it may be writing the answers of others.
-            del self._running[request.call_id]
-            if timer:
-                timer.cancel()
+    async def _run(self, request: pb.MultiplexRequest, call: MultiplexedCall) -> None:
+        response = await self._answer(request, call)
+        # From here on nothing cancels it: it may be writing the answers of others.
+        del self._running[request.call_id], request
         self._answers.append(response)
+        del response
         if not self._writing:
             await self._write()
 
@@ -200,3 +221,4 @@ class _Stream:
             self._answers.clear()  # the client has left, which ends `serve`
         finally:
             self._writing = False
+            self._room.set()

@@ -82,8 +82,8 @@ class Server:
             return application.register(server)
         registration = Registration(server)
         names = application.register(cast("grpc.aio.Server", registration))
-        limit = self._settings.limits.max_message_bytes
-        servicer = MultiplexServicer(registration.methods, self._guard, limit)
+        limit, grace = self._settings.limits.max_message_bytes, self._settings.lifecycle.grace
+        servicer = MultiplexServicer(registration.methods, self._guard, limit, grace)
         add_MultiplexServiceServicer_to_server(servicer, server)
         return [*names, SERVICE_NAME]
 

@@ -109,7 +109,7 @@ class GatewayApplication:
         retries, stages = self._settings.retries, self._settings.stages
         (service,) = contract.services_by_name.values()
         if stages.streams and not pods:
-            stub = _multiplexed(service, stub)
+            stub = _multiplexed(service, stub, self._settings.limits.max_message_bytes)
         replicas = ReplicaSet(
             service.full_name, targets, self._open_channel, stub, stages.resolve_interval, pods
         )
@@ -152,5 +152,5 @@ class GatewayApplication:
         return self._pipeline.unready()
 
 
-def _multiplexed(service: ServiceDescriptor, stub: StubType) -> StubType:
-    return lambda opened: MultiplexedStub(service, stub(opened), opened)
+def _multiplexed(service: ServiceDescriptor, stub: StubType, max_message_bytes: int) -> StubType:
+    return lambda opened: MultiplexedStub(service, stub(opened), opened, max_message_bytes)
