@@ -13,7 +13,8 @@ from tests.e2e.traffic import Load, steady
 WARM_UP = 1.0
 DURATION = 8.0
 SETTLED = 2.0
-RETURN_LIMIT = 15.0
+# An encoder took 13 to 17 s on two slow cores that all replicas and the load shared.
+RETURN_LIMIT = 30.0
 PATIENCE = 60.0
 INTERVAL = 0.25
 LEAST_SHARE, GREATEST_SHARE = 0.4, 0.6

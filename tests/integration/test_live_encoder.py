@@ -287,3 +287,17 @@ async def test_a_bundle_with_the_graphs_of_a_precision_serves_in_it(workshop: Wo
         assert await live.metric(shown) == 1
     cosine = exact @ served / np.linalg.norm(exact) / np.linalg.norm(served)
     assert INT8_FLOOR <= cosine < 1 - 1e-6
+
+
+async def test_runs_alone_get_several_threads_soon_after_the_start(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle = workshop.install()
+    with caplog.at_level("INFO", "triptych_encoder.application"):
+        async with encoder(workshop, TRIPTYCH_RUNTIME_WORKERS="2") as live:
+            before = rows(await encode(live, digest=bundle.digest))
+            async with asyncio.timeout(20):
+                while "runs alone by several threads" not in caplog.text:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            after = rows(await encode(live, digest=bundle.digest))
+    np.testing.assert_allclose(after, before, atol=1e-6)

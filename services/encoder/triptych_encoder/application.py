@@ -1,6 +1,7 @@
 """The encoder put together: repository → models → dispatcher → servicer."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from functools import partial
 
@@ -15,6 +16,7 @@ from triptych_encoder.batcher import Batcher
 from triptych_encoder.costing import Costing
 from triptych_encoder.devices import Device, device_of
 from triptych_encoder.dispatcher import Dispatcher
+from triptych_encoder.lane import Lane
 from triptych_encoder.model import EncoderModel, load_model
 from triptych_encoder.runtime_metrics import RuntimeMetrics
 from triptych_encoder.servicer import EncoderServicer
@@ -22,6 +24,8 @@ from triptych_encoder.settings import EncoderSettings
 from triptych_encoder.telemetry import EncoderMetrics
 from triptych_servicekit.model_metrics import ModelMetrics
 from triptych_servicekit.registry import LiveRegistry
+
+logger = logging.getLogger(__name__)
 
 
 class EncoderApplication:
@@ -45,6 +49,7 @@ class EncoderApplication:
             observers=[self._admission.observe],
             niceness=self._device.niceness,
         )
+        self._opening: dict[Lane, asyncio.Task[None]] = {}
         self._models = LiveModels(
             Bundle,
             partial(load_model, runtimes=self._device, find_costs=Costing(batching, workers)),
@@ -74,11 +79,19 @@ class EncoderApplication:
 
     def _serve(self, model: EncoderModel) -> None:
         self._dispatcher.add(model.lane)
+        # beside serving, since it takes as long as loading did
+        self._opening[model.lane] = asyncio.create_task(self._open_alone(model))
         self.metrics.publish_costs(model.name, model.lane.costs)
         self._shown.enter(model.serving)
 
+    async def _open_alone(self, model: EncoderModel) -> None:
+        if alone := await asyncio.to_thread(model.open_alone):
+            model.lane.alone = alone
+            logger.info("runs alone by several threads", extra={"model": model.serving.model})
+
     async def _release(self, model: EncoderModel) -> None:
         await self._dispatcher.remove(model.lane)
+        await asyncio.gather(self._opening.pop(model.lane), return_exceptions=True)
         self._shown.leave(model.serving)
         # freeing hundreds of megabytes takes a while
         await asyncio.to_thread(model.lane.close)

@@ -9,7 +9,7 @@ from triptych_bundles.errors import BundleError
 from triptych_bundles.golden import GoldenVectors
 from triptych_bundles.manifest import Bundle
 from triptych_encoder.backend import Backend
-from triptych_encoder.gate import open_admitted
+from triptych_encoder.gate import open_admitted, open_alone
 from triptych_encoder.race import speedup
 from triptych_encoder.runtimes import Runtime
 
@@ -26,16 +26,6 @@ class Chosen:
     runtime: Runtime
     backend: Backend
     speedup: float | None = None
-    alone: Backend | None = None
-    """The same graph for a run that has the machine to itself, where that is worth it."""
-
-    def close(self) -> None:
-        """Release what was opened."""
-        try:
-            self.backend.close()
-        finally:
-            if self.alone:
-                self.alone.close()
 
 
 def choose(bundle: Bundle, golden: GoldenVectors, candidates: Sequence[Runtime]) -> Chosen:
@@ -47,15 +37,13 @@ def choose(bundle: Bundle, golden: GoldenVectors, candidates: Sequence[Runtime])
         chosen = _challenge(bundle, golden, chosen, rival)
     facts = {"model": bundle.identity, "backend": chosen.backend.description}
     logger.info("runs in %s", chosen.runtime.precision, extra=facts)
-    return replace(chosen, alone=_open_alone(bundle, golden, chosen.runtime))
+    return chosen
 
 
-def _open_alone(bundle: Bundle, golden: GoldenVectors, runtime: Runtime) -> Backend | None:
-    """It is held to what every backend is, since other threads may sum in another order."""
-    if runtime.open_alone is None:
-        return None
+def open_beside(bundle: Bundle, golden: GoldenVectors, chosen: Chosen) -> Backend | None:
+    """What serves, opened a second time for runs alone; None where that is not to be had."""
     try:
-        return open_admitted(bundle, golden, replace(runtime, open=runtime.open_alone))
+        return open_alone(bundle, golden, chosen.runtime, chosen.backend)
     except BundleError as error:
         told = {"model": bundle.identity, "reason": error.reason}
         logger.warning("runs by one thread also where nothing else runs", extra=told)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from triptych_bundles.errors import BundleError
 from triptych_bundles.golden import GoldenVectors, disagreement
 from triptych_bundles.manifest import Bundle, pooled_output
+from triptych_bundles.verifying import verify_files
 from triptych_encoder.backend import Backend, RaggedBatch
 from triptych_encoder.runtimes import BF16, FP16, FP32, INT8, Runtime
 
@@ -43,6 +45,9 @@ FLOORS: Final[Mapping[str, Floor]] = {
     BF16: Floor(golden=0.999, mates=0.9995),
     FP16: Floor(golden=0.999, mates=0.9995),
 }
+# What other threads may move a number by, as a share of the largest of its kind: they may sum in
+# another order.
+AGREEMENT: Final = 0.01
 # A record says how far batch mates were seen to move a vector where it was made; another processor
 # sums in another order, and may move it this many times as far.
 MATES_SLACK: Final = 2.0
@@ -77,6 +82,45 @@ def open_admitted(bundle: Bundle, golden: GoldenVectors, runtime: Runtime) -> Ba
         backend.close()
         raise
     return backend
+
+
+def open_alone(
+    bundle: Bundle, golden: GoldenVectors, runtime: Runtime, admitted: Backend
+) -> Backend | None:
+    """The graph opened a second time, for runs alone; None where the runtime has no such way.
+
+    It is the graph that was admitted, so it is held against that, by a few texts: a start under
+    load should not take twice as long. Raises BundleError where it gives other numbers.
+    """
+    if runtime.open_alone is None:
+        return None
+    graph = graph_of(bundle, runtime)
+    verify_files(bundle, [graph])  # again: it may have been replaced since it was opened first
+    path = bundle.file(graph)
+    try:
+        backend = runtime.open_alone(path)
+    except Exception as error:
+        raise BundleError(path, f"cannot be opened twice: {_said(error)}") from None
+    try:
+        _check_agreement(path, golden, backend, admitted)
+    except BaseException:
+        backend.close()
+        raise
+    return backend
+
+
+def _check_agreement(path: Path, golden: GoldenVectors, one: Backend, other: Backend) -> None:
+    names, mixed = list(golden.outputs), _mixed(golden)
+    for batches in (mixed, mixed[:, :1]):
+        try:
+            found, expected = (_encode(each, golden, names, batches) for each in (one, other))
+        except Exception as error:
+            raise BundleError(path, f"cannot run the golden texts: {_said(error)}") from None
+        for position, name in enumerate(names):
+            actual, wanted = _column(found, position), _column(expected, position)
+            limit = AGREEMENT * float(np.abs(wanted).max())
+            if not np.allclose(actual, wanted, rtol=0, atol=limit):
+                raise BundleError(path, f"{name} comes out differently by several threads")
 
 
 def graph_of(bundle: Bundle, runtime: Runtime) -> str:

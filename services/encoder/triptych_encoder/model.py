@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from triptych_bundles.errors import BundleError
@@ -10,7 +11,7 @@ from triptych_bundles.golden import read_golden
 from triptych_bundles.manifest import Bundle
 from triptych_bundles.verifying import verify_files
 from triptych_encoder.backend import Backend
-from triptych_encoder.choosing import Chosen, choose
+from triptych_encoder.choosing import Chosen, choose, open_beside
 from triptych_encoder.cost import CostModel
 from triptych_encoder.gate import graph_of
 from triptych_encoder.lane import Lane
@@ -37,6 +38,8 @@ class EncoderModel:
     """None where token types say nothing: the graph does not read them, or knows only one."""
     pooling: str
     serving: Serving
+    open_alone: Callable[[], Backend | None] = lambda: None
+    """Opens what makes the runs of `lane` that are alone; takes as long as loading does."""
 
 
 def load_model(bundle: Bundle, runtimes: Candidates, find_costs: FindCosts) -> EncoderModel:
@@ -50,11 +53,12 @@ def load_model(bundle: Bundle, runtimes: Candidates, find_costs: FindCosts) -> E
     try:
         costs = find_costs(bundle, graph_of(bundle, chosen.runtime), backend)
     except BaseException:
-        chosen.close()
+        backend.close()
         raise
     return EncoderModel(
         name=bundle.name,
-        lane=Lane(backend, bundle.max_length, costs, chosen.alone),
+        lane=Lane(backend, bundle.max_length, costs),
+        open_alone=partial(open_beside, bundle, golden, chosen),
         max_length=bundle.max_length,
         widths=output_widths(bundle, backend.outputs),
         vocab_size=bundle.vocab_size,

@@ -13,7 +13,6 @@ from triptych_bundles.manifest import Bundle
 from triptych_encoder import processor
 from triptych_encoder.backend import Backend
 from triptych_encoder.onnx_backend import OnnxBackend
-from triptych_encoder.threads import giving_way
 from triptych_servicekit.settings import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -95,9 +94,6 @@ class Runtimes:
     Raises SettingsError for a precision in which no bundle could be served.
     """
 
-    niceness = 0
-    """Of the threads that a runtime starts, beside those that call it."""
-
     def __init__(
         self, precision: str, workers: int, machine: Machine, max_alone_bytes: int = 0
     ) -> None:
@@ -165,6 +161,4 @@ class Runtimes:
             return runtime
         if bundle.record(graph).bytes > self._max_alone_bytes:
             return runtime
-        return replace(
-            runtime, open_alone=lambda path: giving_way(self.niceness, partial(alone, path))
-        )
+        return replace(runtime, open_alone=alone)

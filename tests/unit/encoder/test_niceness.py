@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from triptych_encoder.devices import CPU_NICENESS, Cpu
-from triptych_encoder.threads import give_way, giving_way
+from triptych_encoder.threads import give_way
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it by thread")
 
@@ -29,13 +29,3 @@ def test_of_a_cpu_and_not_without_one() -> None:
     before = niceness()
     with ThreadPoolExecutor(1, "encode", give_way, (0,)) as threads:
         assert threads.submit(niceness).result() == before
-
-
-def test_what_is_opened_below_starts_threads_that_give_way() -> None:
-    def in_a_new_thread() -> int:
-        with ThreadPoolExecutor(1) as threads:
-            return threads.submit(niceness).result()
-
-    before = niceness()
-    assert giving_way(before + 3, in_a_new_thread) == before + 3
-    assert in_a_new_thread() == before
