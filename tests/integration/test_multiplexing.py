@@ -13,7 +13,7 @@ import grpc.aio
 import pytest
 import uvloop
 
-from tests.integration.test_serving import SERVICE, Application, doing, settings_with
+from tests.integration.test_serving import SERVICE, Application, Servicer, doing, settings_with
 from triptych.v1 import multiplex_service_pb2 as multiplex_pb
 from triptych.v1 import multiplex_service_pb2_grpc as multiplex_rpc
 from triptych.v1 import tokenizer_service_pb2 as pb
@@ -42,7 +42,13 @@ def answer(text: str) -> pb.TokenizeResponse:
     return pb.TokenizeResponse(model=types.ModelRef(name=text))
 
 
-class Servicer(rpc.TokenizerServiceServicer):
+def lasting() -> multiplex_pb.MultiplexRequest:
+    """A call of five seconds, longer than any test waits for it."""
+    message = doing("5").SerializeToString()
+    return multiplex_pb.MultiplexRequest(call_id=1, method=TOKENIZE, message=message)
+
+
+class StreamServicer(Servicer):
     """`prompt_name` says what to do; see `doing`. Remembers what happened to its calls."""
 
     def __init__(self) -> None:
@@ -69,13 +75,6 @@ class Servicer(rpc.TokenizerServiceServicer):
             raise
         return answer(what)
 
-    async def Detokenize(  # noqa: N802
-        self,
-        request: pb.DetokenizeRequest,
-        context: Any,
-    ) -> pb.DetokenizeResponse:
-        raise NotImplementedError
-
 
 class StreamApplication(Application):
     """Offers its methods on streams unless `multiplexed` is false."""
@@ -83,7 +82,7 @@ class StreamApplication(Application):
     def __init__(self, multiplexed: bool = True) -> None:
         super().__init__()
         self.multiplexed = multiplexed
-        self.servicer = Servicer()
+        self.servicer = StreamServicer()
 
     def register(self, server: grpc.aio.Server) -> Sequence[str]:
         rpc.add_TokenizerServiceServicer_to_server(self.servicer, server)
@@ -216,9 +215,7 @@ async def test_an_id_in_use_ends_the_stream() -> None:
     application = StreamApplication()
     async with served(application) as (_, channel):
         stream: Any = multiplex_rpc.MultiplexServiceStub(channel).Multiplex()
-        request = multiplex_pb.MultiplexRequest(
-            call_id=1, method=TOKENIZE, message=doing("5").SerializeToString()
-        )
+        request = lasting()
         await stream.write(request)
         await stream.write(request)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -244,9 +241,7 @@ async def test_the_server_keeps_the_deadline_of_a_client_that_does_not() -> None
     application = StreamApplication()
     async with served(application) as (_, channel):
         stream: Any = multiplex_rpc.MultiplexServiceStub(channel).Multiplex()
-        request = multiplex_pb.MultiplexRequest(
-            call_id=1, method=TOKENIZE, message=doing("5").SerializeToString()
-        )
+        request = lasting()
         request.timeout.FromMilliseconds(100)
         await stream.write(request)
         response = await asyncio.wait_for(stream.read(), 5)
@@ -261,9 +256,7 @@ def test_a_call_that_is_late_already_leaves_nothing_behind_on_the_services_loop(
             stream: Any = multiplex_rpc.MultiplexServiceStub(channel).Multiplex()
             found = []
             for nanos in (0, 400_000, 400_000):  # under a millisecond is at once to uvloop
-                request = multiplex_pb.MultiplexRequest(
-                    call_id=1, method=TOKENIZE, message=doing("5").SerializeToString()
-                )
+                request = lasting()
                 request.timeout.nanos = nanos
                 await stream.write(request)
                 response = await asyncio.wait_for(stream.read(), 5)
